@@ -1,0 +1,214 @@
+/**
+ * Moves that a caller asks for. Whether the caller may is decided before (access rules); here it is whether the job can.
+ * Rules: `COMMAND_RULES`; while an end is under way the stronger wish replaces the weaker (Delete > Cancel > Stop >
+ * Suspend), the same again changes nothing.
+ */
+
+import { JobError } from "../error.js";
+import {
+  type Actor,
+  type Approval,
+  actorName,
+  type DomainStatus,
+  type Instant,
+  type Job,
+  type JobState,
+  OUTCOMES,
+  type Outcome,
+  type Reason,
+  type Task,
+  type Verb,
+} from "../job.js";
+import type { JobDraft } from "./draft.js";
+import { moveJob, moveTask } from "./move.js";
+import { advance, setStage, want } from "./settle.js";
+import { COMMAND_RULES, moved, OUTCOME_OF } from "./states.js";
+
+export interface CommandInput {
+  readonly actor: Actor;
+  /** Free text of the caller, may be empty. */
+  readonly reason: string;
+  readonly now: Instant;
+  /** States from which the calling surface allows the command at all; repeats are judged first. */
+  readonly onlyFrom?: readonly JobState[];
+}
+
+export type CommandResult = "applied" | "repeated";
+
+const REASON_OF = {
+  Suspended: "Suspended",
+  Failed: "Stopped",
+  Cancelled: "Cancelled",
+  Deleted: "None",
+} as const satisfies Record<Outcome, Reason>;
+
+const PARTICIPLE = {
+  Suspended: "suspended",
+  Failed: "stopped",
+  Cancelled: "cancelled",
+  Deleted: "deleted",
+} as const satisfies Record<Outcome, string>;
+
+function illegal(verb: Verb, job: Job, because: string): JobError {
+  return new JobError("IllegalMove", `cannot ${verb.toLowerCase()} job "${job.jobId}": ${because}`, {
+    metadata: { job_id: job.jobId, state: job.state },
+  });
+}
+
+export function command(draft: JobDraft, verb: Exclude<Verb, "Approve">, input: CommandInput): CommandResult {
+  const { job } = draft;
+  draft.requireWhole();
+  const outcome = OUTCOME_OF[verb];
+  if (job.wanted) {
+    if (outcome === job.wanted.outcome) return "repeated";
+    if (outcome === null || OUTCOMES.indexOf(outcome) < OUTCOMES.indexOf(job.wanted.outcome)) {
+      throw illegal(verb, job, `it is being ${PARTICIPLE[job.wanted.outcome]}`);
+    }
+  } else {
+    const state: JobState = job.state;
+    const rule = COMMAND_RULES[state][verb];
+    if (rule === "repeat" || (rule === "ifCause" && job.cause === verb)) return "repeated";
+    if (rule !== "apply") throw illegal(verb, job, `it is ${job.state}`);
+  }
+  if (input.onlyFrom && !input.onlyFrom.includes(job.state)) throw illegal(verb, job, `it is ${job.state}`);
+  draft.record({ verb, actor: input.actor, reason: input.reason, time: input.now, result: outcome ?? "Running" });
+  draft.emit({ kind: "Commanded", time: input.now, actor: input.actor, verb, message: input.reason });
+  if (outcome === null) restart(draft, input);
+  else {
+    want(draft, {
+      outcome,
+      reason: REASON_OF[outcome],
+      message: sentence(PARTICIPLE[outcome], input),
+      actor: input.actor,
+      since: input.now,
+    });
+  }
+  return "applied";
+}
+
+function sentence(participle: string, input: CommandInput): string {
+  const by = `${participle} by ${actorName(input.actor)}`;
+  return input.reason === "" ? by : `${by}: ${input.reason}`;
+}
+
+/** Every task that has not Succeeded runs again; those that have are kept. Times of the job's first run stay. */
+function restart(draft: JobDraft, input: CommandInput): void {
+  const { job } = draft;
+  const aliasOf = new Map([...draft.tasks.values()].map((task) => [task.definition.alias, task]));
+  let ready = 0;
+  let succeeded = 0;
+  for (const task of draft.tasks.values()) {
+    if (task.state === "Succeeded") {
+      succeeded += 1;
+      continue;
+    }
+    const waitingOn = [...new Set(task.definition.dependencies)].filter((a) => aliasOf.get(a)?.state !== "Succeeded").length;
+    if (waitingOn === 0) ready += 1;
+    reset(draft, task, waitingOn, input);
+  }
+  draft.setJob({
+    counts: { total: job.counts.total, live: 0, ready, succeeded, failed: 0, criticalFailed: 0 },
+    interruptedMs: job.interruptedMs + Math.max(0, input.now - (job.endedAt ?? job.since)),
+  });
+  const approved = Object.values(job.domains).every((status) => status.approval === "JobAccepted");
+  const to = approved ? "Running" : "AwaitingApproval";
+  const reason = approved ? "None" : "WaitingApproval";
+  moveJob(draft, to, { reason, message: "", now: input.now, actor: input.actor }, "Restart");
+  setStage(draft, "Restart");
+  advance(draft, input.now);
+}
+
+function reset(draft: JobDraft, task: Task, waitingOn: number, input: CommandInput): void {
+  const why = { reason: waitingOn > 0 ? "WaitingDependency" : "WaitingSlot", message: "", now: input.now, actor: input.actor } as const;
+  const fresh: Partial<Task> = {
+    waitingOn,
+    progress: 0,
+    createdAt: null,
+    startedAt: null,
+    runner: null,
+    parties: task.parties.map((party) => ({
+      ...party,
+      state: moved("Pending"),
+      reason: why.reason,
+      message: "",
+      since: input.now,
+      endedAt: null,
+      endpoints: [],
+    })),
+  };
+  if (task.state === "Failed") {
+    const next = moveTask(draft, task, "Pending", why, fresh);
+    draft.setTask(next.index, { startedAt: null });
+  } else draft.setTask(task.index, { ...fresh, reason: why.reason, message: "", since: input.now });
+}
+
+export interface ApproveInput {
+  readonly decision: Exclude<Approval, "Waiting">;
+  readonly actor: Actor;
+  readonly reason: string;
+  readonly now: Instant;
+}
+
+/**
+ * Records a decision for the caller's own domain, or for every waiting domain where the caller has none. The last
+ * acceptance lets the job start, the first rejection ends it.
+ */
+export function approve(draft: JobDraft, input: ApproveInput): CommandResult {
+  const { job } = draft;
+  draft.requireWhole();
+  const domains = decidingDomains(job, input.actor);
+  const undecided = domains.filter((domain) => job.domains[domain]?.approval === "Waiting");
+  if (job.state !== "AwaitingApproval" || undecided.length === 0) {
+    const decided = domains.filter((domain) => job.domains[domain]?.approval !== "Waiting");
+    if (decided.length > 0 && decided.every((domain) => job.domains[domain]?.approval === input.decision)) return "repeated";
+    if (domains.length === 0) throw illegal("Approve", job, "no approval by this caller is asked for");
+    throw illegal("Approve", job, decided.length > 0 ? "it was decided otherwise before" : `it is ${job.state}`);
+  }
+  const next: Record<string, DomainStatus> = { ...job.domains };
+  for (const domain of undecided) {
+    const status = next[domain];
+    if (status) next[domain] = { ...status, approval: input.decision };
+  }
+  draft.setJob({ domains: next });
+  draft.record({ verb: "Approve", actor: input.actor, reason: input.reason, time: input.now, result: input.decision });
+  for (const domain of undecided) {
+    draft.emit({
+      kind: "Commanded",
+      time: input.now,
+      actor: input.actor,
+      verb: "Approve",
+      domain,
+      to: input.decision,
+      message: input.reason,
+    });
+  }
+  if (input.decision === "JobRejected") reject(draft, undecided, input);
+  else if (Object.values(next).every((status) => status.approval === "JobAccepted")) start(draft, input.actor, input.now, "Approve");
+  return "applied";
+}
+
+function decidingDomains(job: Job, actor: Actor): string[] {
+  const asked = Object.keys(job.domains).filter((domain) => job.domains[domain]?.asked);
+  return actor.domain === null ? asked : asked.filter((domain) => domain === actor.domain);
+}
+
+function reject(draft: JobDraft, domains: readonly string[], input: ApproveInput): void {
+  const by = `rejected by ${domains.join(", ")}`;
+  const message = input.reason === "" ? by : `${by}: ${input.reason}`;
+  const why = { reason: "Rejected", message, now: input.now, actor: input.actor } as const;
+  for (const task of draft.tasks.values()) {
+    moveTask(draft, task, "Failed", { ...why, reason: "NotRun", message: `not run: ${message}` });
+    const critical = task.definition.tolerable ? 0 : 1;
+    draft.count({ ready: task.waitingOn === 0 ? -1 : 0, failed: 1, criticalFailed: critical });
+  }
+  moveJob(draft, "ApprovalReject", why, "Approve");
+}
+
+/** From admission to work: AwaitingApproval -> Pending -> Running, ready tasks are opened. */
+export function start(draft: JobDraft, actor: Actor, now: Instant, cause: Verb | null): void {
+  const why = { reason: "None", message: "", now, actor } as const;
+  if (draft.job.state === "AwaitingApproval") moveJob(draft, "Pending", why, cause);
+  moveJob(draft, "Running", why, cause);
+  setStage(draft, "Start");
+  advance(draft, now);
+}
