@@ -17,7 +17,7 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { checkOwner, prepareDataFolder, readIfThere, realLocation } from "./postgres/data-folder.js";
-import { lockFolder } from "./postgres/folder-lock.js";
+import { lockFolder } from "./folder-lock.js";
 import { clusterNameOf, readPidFile, stopLeftBehind } from "./postgres/left-behind.js";
 import { checkReachable, chooseSystemUser, findPrograms, launch } from "./postgres/programs.js";
 import type { ProgramExit, Programs, RunningProgram, SystemUser } from "./postgres/programs.js";

@@ -6,9 +6,9 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { FolderLockedError, lockFolder } from "../../src/postgres/folder-lock.js";
+import { FolderLockedError, lockFolder } from "../src/folder-lock.js";
 
-const contender = fileURLToPath(new URL("../fixtures/lock-contender.ts", import.meta.url));
+const contender = fileURLToPath(new URL("./fixtures/lock-contender.ts", import.meta.url));
 let parent: string;
 let folder: string;
 
