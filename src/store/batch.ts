@@ -1,0 +1,311 @@
+/**
+ * Natural batching of writes.
+ *
+ * Writes queue while a batch is in flight; when it lands, all that wait go as the next one. Alone, a write pays no
+ * waiting; under load the round trips, the lock and the flush are shared. One batch is:
+ *
+ *   read    one statement: the jobs that its writes touch
+ *   fold    the moves run in memory, per job in the order of arrival, on one draft per job
+ *   save    one statement (`apply_batch`): rows by compare-and-set on the job's version, revisions, events, one NOTIFY
+ *   answer  each write of a job that won hears its own outcome; writes of a job that lost are folded again
+ *
+ * An outcome is told only after the save of its job, refusals too, since they may rest on a move of the same batch.
+ * A failing batch is retried write by write, so one poisoned write fails alone. Where the connection broke the outcome is
+ * unknown: the writes are folded again on what is there then, and moves that had been saved already answer as repeats.
+ */
+
+import { setTimeout as delay } from "node:timers/promises";
+import { JobError, jobNotFound } from "../core/error.js";
+import type { Instant } from "../core/job.js";
+import { JobDraft, NeedsWholeJob } from "../core/moves/draft.js";
+import { brokenConstraint, isTransient, type Pool, storeError } from "./pool.js";
+import { saveDrafts } from "./save.js";
+import { type Loaded, loadSlices, type ResolvedImage } from "./slices.js";
+
+/** A move of a job that is there. */
+export interface ChangeRequest<T> {
+  readonly target: { readonly uid: string } | { readonly jobId: string };
+  /** The task that the move is about, or the whole job. */
+  readonly touch: number | "whole";
+  readonly move: (draft: JobDraft, now: Instant) => T;
+}
+
+/** What the rules of a new job may ask the store. */
+export interface CreateContext {
+  readonly now: Instant;
+  readonly images: ReadonlyMap<string, ResolvedImage>;
+  readonly takenTaskIds: ReadonlyMap<string, string>;
+}
+
+export interface CreateRequest {
+  readonly jobId: string;
+  readonly contentHash: string;
+  readonly images: readonly string[];
+  readonly taskIds: readonly string[];
+  /** Size of the request, for the bound of what may wait. */
+  readonly bytes: number;
+  readonly build: (context: CreateContext) => JobDraft;
+}
+
+export interface WriterOptions {
+  readonly pool: Pool;
+  readonly now: () => Instant;
+  /** Writes per batch. */
+  readonly batchSize?: number;
+  readonly batchBytes?: number;
+  /** Writes that may wait; more are refused with ResourceExhausted. */
+  readonly queueSize?: number;
+  readonly queueBytes?: number;
+  /** How long a write may wait for the database to come back. */
+  readonly patienceMs?: number;
+  readonly onBatch?: (writes: number, jobs: number) => void;
+  readonly onFault?: (error: unknown) => void;
+}
+
+type Outcome = { readonly value: unknown } | { readonly error: unknown };
+
+interface Write {
+  readonly request: ChangeRequest<unknown> | CreateRequest;
+  readonly bytes: number;
+  readonly since: number;
+  readonly settle: (outcome: Outcome) => void;
+  /** Set once a partial read was not enough. */
+  whole: boolean;
+  rounds: number;
+}
+
+/** One job in a batch, with the writes that were folded into it. */
+interface Entry {
+  readonly draft: JobDraft;
+  readonly isNew: boolean;
+  readonly told: { write: Write; outcome: Outcome }[];
+  needsWhole: boolean;
+}
+
+const CHANGE_BYTES = 1_000;
+const MAX_ROUNDS = 50;
+
+export class Writer {
+  readonly #options: Required<Omit<WriterOptions, "onBatch" | "onFault">> & Pick<WriterOptions, "onBatch" | "onFault">;
+  #queue: Write[] = [];
+  #queuedBytes = 0;
+  #running: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(options: WriterOptions) {
+    this.#options = {
+      batchSize: 256,
+      batchBytes: 8 << 20,
+      queueSize: 20_000,
+      queueBytes: 256 << 20,
+      patienceMs: 20_000,
+      ...options,
+    };
+  }
+
+  change<T>(request: ChangeRequest<T>): Promise<T> {
+    // The outcome's value is what `move` returned, so it has the request's own type.
+    return this.#enqueue(request, CHANGE_BYTES) as Promise<T>;
+  }
+
+  /** `repeated` where the same job with the same content is there already. Errors: AlreadyExists, and those of `build`. */
+  create(request: CreateRequest): Promise<{ repeated: boolean }> {
+    // As above: a create settles with this shape only (see #foldCreate).
+    return this.#enqueue(request, request.bytes) as Promise<{ repeated: boolean }>;
+  }
+
+  /** Refuses new writes and resolves when those that wait have been answered. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#running;
+  }
+
+  #enqueue(request: Write["request"], bytes: number): Promise<unknown> {
+    if (this.#closed) return Promise.reject(new JobError("Unavailable", "the server is stopping"));
+    const { queueSize, queueBytes } = this.#options;
+    if (this.#queue.length >= queueSize || this.#queuedBytes + bytes > queueBytes) {
+      return Promise.reject(new JobError("ResourceExhausted", "too many writes are waiting; try again later"));
+    }
+    return new Promise((resolve, reject) => {
+      const settle = (outcome: Outcome) => ("error" in outcome ? reject(outcome.error) : resolve(outcome.value));
+      this.#queue.push({ request, bytes, since: this.#options.now(), settle, whole: false, rounds: 0 });
+      this.#queuedBytes += bytes;
+      this.#running ??= this.#run();
+    });
+  }
+
+  async #run(): Promise<void> {
+    // One turn of the event loop lets the requests of one network read share the first batch.
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    let pause = 0;
+    while (this.#queue.length > 0) {
+      const batch = this.#take();
+      const again = await this.#process(batch).catch((error: unknown) => this.#failed(batch, error));
+      pause = again.backOff ? Math.min(1_000, pause * 2 || 25) : 0;
+      for (const write of again.writes) this.#queuedBytes += write.bytes;
+      this.#queue = [...again.writes, ...this.#queue];
+      if (pause > 0) await delay(pause);
+    }
+    this.#running = undefined;
+  }
+
+  #take(): Write[] {
+    let bytes = 0;
+    let count = 0;
+    for (const write of this.#queue) {
+      if (count > 0 && (count >= this.#options.batchSize || bytes + write.bytes > this.#options.batchBytes)) break;
+      bytes += write.bytes;
+      count += 1;
+    }
+    this.#queuedBytes -= bytes;
+    return this.#queue.splice(0, count);
+  }
+
+  /** Decides what becomes of a batch that threw: wait for the database, try each write alone, or give up. */
+  async #failed(batch: readonly Write[], error: unknown): Promise<{ writes: Write[]; backOff: boolean }> {
+    if (isTransient(error)) {
+      const now = this.#options.now();
+      const patient = batch.filter((write) => now - write.since < this.#options.patienceMs);
+      for (const write of batch) if (!patient.includes(write)) write.settle({ error: storeError(error) });
+      return { writes: patient, backOff: true };
+    }
+    const [only, ...others] = batch;
+    if (only && others.length === 0) {
+      this.#options.onFault?.(error);
+      only.settle({ error: taskIdError(error) ?? storeError(error) });
+      return { writes: [], backOff: false };
+    }
+    const again: Write[] = [];
+    let backOff = false;
+    for (const write of batch) {
+      const alone = await this.#process([write]).catch((cause: unknown) => this.#failed([write], cause));
+      again.push(...alone.writes);
+      backOff ||= alone.backOff;
+    }
+    return { writes: again, backOff };
+  }
+
+  /** Read, fold, save, answer. Returns the writes that have to be folded again. */
+  async #process(batch: readonly Write[]): Promise<{ writes: Write[]; backOff: boolean }> {
+    const loaded = await loadSlices(this.#options.pool, needsOf(batch));
+    const now = this.#options.now();
+    const { entries, later } = new Fold(loaded, now).run(batch);
+    const changed = entries.filter((entry) => !entry.needsWhole && entry.draft.changed);
+    const won = changed.length === 0 ? new Set<string>() : await saveDrafts(this.#options.pool, changed, now);
+    this.#options.onBatch?.(batch.length, changed.length);
+    const again: Write[] = [...later];
+    for (const entry of entries) {
+      const saved = !entry.needsWhole && (won.has(entry.draft.job.uid) || !entry.draft.changed);
+      for (const { write, outcome } of entry.told) {
+        if (saved) write.settle(outcome);
+        else if (write.rounds >= MAX_ROUNDS) {
+          write.settle({ error: new JobError("Unavailable", "the job is changed too often at once; try again") });
+        } else {
+          write.rounds += 1;
+          write.whole ||= entry.needsWhole;
+          again.push(write);
+        }
+      }
+    }
+    return { writes: again, backOff: false };
+  }
+}
+
+function isCreate(request: Write["request"]): request is CreateRequest {
+  return "build" in request;
+}
+
+function needsOf(batch: readonly Write[]): Parameters<typeof loadSlices>[1] {
+  const needs = {
+    wholeIds: [] as string[],
+    wholeUids: [] as string[],
+    parts: [] as { uid: string; taskIndex: number }[],
+    images: new Set<string>(),
+    taskIds: [] as string[],
+  };
+  for (const { request, whole } of batch) {
+    if (isCreate(request)) {
+      needs.wholeIds.push(request.jobId);
+      for (const image of request.images) needs.images.add(image);
+      needs.taskIds.push(...request.taskIds);
+    } else if ("jobId" in request.target) needs.wholeIds.push(request.target.jobId);
+    else if (request.touch === "whole" || whole) needs.wholeUids.push(request.target.uid);
+    else needs.parts.push({ uid: request.target.uid, taskIndex: request.touch });
+  }
+  return { ...needs, images: [...needs.images] };
+}
+
+/** Runs the moves of one batch in memory. */
+class Fold {
+  readonly #entries: Entry[] = [];
+  readonly #byUid = new Map<string, Entry>();
+  readonly #byJobId = new Map<string, Entry>();
+  readonly #takenTaskIds: Map<string, string>;
+  /** Changes of jobs that this batch makes: they wait until the job is there. */
+  readonly #later: Write[] = [];
+
+  constructor(
+    readonly loaded: Loaded,
+    readonly now: Instant,
+  ) {
+    this.#takenTaskIds = new Map(loaded.takenTaskIds);
+    for (const slice of loaded.slices) this.#add(new JobDraft(slice), false);
+  }
+
+  run(batch: readonly Write[]): { entries: Entry[]; later: Write[] } {
+    for (const write of batch) {
+      if (isCreate(write.request)) this.#foldCreate(write, write.request);
+      else this.#foldChange(write, write.request);
+    }
+    return { entries: this.#entries.filter((entry) => entry.told.length > 0), later: this.#later };
+  }
+
+  #add(draft: JobDraft, isNew: boolean): Entry {
+    const entry: Entry = { draft, isNew, told: [], needsWhole: false };
+    this.#entries.push(entry);
+    this.#byUid.set(draft.job.uid, entry);
+    this.#byJobId.set(draft.job.jobId, entry);
+    return entry;
+  }
+
+  #foldChange(write: Write, request: ChangeRequest<unknown>): void {
+    const { target } = request;
+    const entry = "uid" in target ? this.#byUid.get(target.uid) : this.#byJobId.get(target.jobId);
+    const missing = jobNotFound("uid" in target ? target.uid : target.jobId);
+    if (!entry) return write.settle({ error: missing });
+    if (entry.isNew) return void this.#later.push(write);
+    if (entry.draft.deleted) return void entry.told.push({ write, outcome: { error: missing } });
+    try {
+      entry.told.push({ write, outcome: { value: entry.needsWhole ? undefined : request.move(entry.draft, this.now) } });
+    } catch (error) {
+      if (error instanceof NeedsWholeJob) entry.needsWhole = true;
+      entry.told.push({ write, outcome: { error } });
+    }
+  }
+
+  #foldCreate(write: Write, request: CreateRequest): void {
+    const present = this.#byJobId.get(request.jobId);
+    if (present && !present.draft.deleted) {
+      const repeated = present.draft.job.contentHash === request.contentHash;
+      const outcome = repeated ? { value: { repeated } } : { error: alreadyExists(request.jobId) };
+      return void present.told.push({ write, outcome });
+    }
+    try {
+      const draft = request.build({ now: this.now, images: this.loaded.images, takenTaskIds: this.#takenTaskIds });
+      for (const task of draft.tasks.values()) this.#takenTaskIds.set(task.definition.taskId, request.jobId);
+      this.#add(draft, true).told.push({ write, outcome: { value: { repeated: false } } });
+    } catch (error) {
+      write.settle({ error });
+    }
+  }
+}
+
+function alreadyExists(jobId: string): JobError {
+  return new JobError("AlreadyExists", `job "${jobId}" already exists with other content`, { metadata: { job_id: jobId } });
+}
+
+/** Two servers took the same task_id at once: the loser hears what it would have heard a moment later. */
+function taskIdError(error: unknown): JobError | undefined {
+  if (brokenConstraint(error) !== "tasks_task_id_key") return undefined;
+  return new JobError("InvalidArgument", "tasks: a task_id is used by another job already", { field: "tasks", cause: error });
+}

@@ -1,0 +1,82 @@
+/** What the hub reads: the jobs that changed in a window of revisions, as they are now, in one statement. */
+
+import type { JobView } from "../core/job.js";
+import { type Pool, read } from "./pool.js";
+import { groupBy, type JobRow, jobFromRow, type TaskRow, taskFromRow } from "./rows.js";
+
+export interface JobChange {
+  readonly uid: string;
+  /** First and last revision of the job in the window. */
+  readonly first: bigint;
+  readonly last: bigint;
+  readonly created: boolean;
+  readonly deleted: boolean;
+  /** The job now; its last state where it is gone. May be newer than `last` where the window is behind. */
+  readonly view: JobView;
+}
+
+export interface Changes {
+  /** In the order of `last`. */
+  readonly jobs: readonly JobChange[];
+  /** The window's end: the newest visible revision or the limit, whichever is lower. */
+  readonly revision: bigint;
+  /** More is visible after the window. */
+  readonly more: boolean;
+  /** Everything up to here has been pruned. */
+  readonly floor: bigint;
+}
+
+interface Answer {
+  readonly floor: string;
+  readonly newest: string;
+  readonly changed:
+    | { uid: string; first: string; last: string; created: boolean; deleted: boolean; job: JobRow | null; gone: Gone | null }[]
+    | null;
+  readonly tasks: TaskRow[] | null;
+}
+
+interface Gone {
+  readonly job: JobRow;
+  readonly tasks: TaskRow[];
+}
+
+const CHANGES = `
+with changed as (
+  select job_uid as uid, min(revision) as first, max(revision) as last,
+    bool_or(kind = 'JobCreated') as created, bool_or(kind = 'JobDeleted') as deleted
+  from events where revision > $1 and revision <= $2 group by job_uid
+)
+select json_build_object(
+  'floor', (select floor from history)::text,
+  'newest', (select coalesce(max(revision), 0) from events)::text,
+  'changed', (select json_agg(json_build_object(
+      'uid', c.uid, 'first', c.first::text, 'last', c.last::text, 'created', c.created, 'deleted', c.deleted,
+      'job', (select to_json(j) from jobs j where j.uid = c.uid),
+      'gone', (select json_build_object('job', d.job, 'tasks', d.tasks) from tombstones d where d.job_uid = c.uid)
+    ) order by c.last) from changed c),
+  'tasks', (select json_agg(t order by t.job_uid, t.idx) from changed c join tasks t on t.job_uid = c.uid)
+) as answer`;
+
+export async function changesAfter(pool: Pool, revision: bigint, window: bigint): Promise<Changes> {
+  const end = revision + window;
+  const rows = await read<{ answer: Answer }>(pool, CHANGES, [revision.toString(), end.toString()]);
+  const answer = rows[0]?.answer;
+  const tasksOf = groupBy(answer?.tasks ?? [], (row) => row.job_uid);
+  const newest = BigInt(answer?.newest ?? 0);
+  const jobs: JobChange[] = [];
+  for (const row of answer?.changed ?? []) {
+    const job = row.job ?? row.gone?.job;
+    if (!job) continue;
+    const tasks = row.job ? (tasksOf.get(row.uid) ?? []) : (row.gone?.tasks ?? []);
+    jobs.push({
+      uid: row.uid,
+      first: BigInt(row.first),
+      last: BigInt(row.last),
+      created: row.created,
+      deleted: row.deleted,
+      view: { job: jobFromRow(job), tasks: tasks.map(taskFromRow) },
+    });
+  }
+  const more = newest > end;
+  return { jobs, revision: more ? end : newest > revision ? newest : revision, more, floor: BigInt(answer?.floor ?? 0) };
+}

@@ -1,0 +1,98 @@
+/**
+ * One LISTEN connection per process. A notification is a hint: whoever hears one reads rows by revision. So a lost
+ * connection loses nothing: it is opened again, and `onHint` is called after every reconnect and on a slow poll.
+ */
+
+import pg from "pg";
+
+export interface Hint {
+  /** Some runner may have something to do. */
+  readonly work: boolean;
+}
+
+export interface ListenerOptions {
+  readonly connectionString: string;
+  /** Longest time that a lost notification may go unnoticed. */
+  readonly pollMs: number;
+  readonly onHint: (hint: Hint) => void;
+  readonly onFault: (error: unknown) => void;
+}
+
+export class Listener {
+  readonly #options: ListenerOptions;
+  #client: pg.Client | undefined;
+  #poll: NodeJS.Timeout | undefined;
+  #retry: NodeJS.Timeout | undefined;
+  #stopped = false;
+
+  constructor(options: ListenerOptions) {
+    this.#options = options;
+  }
+
+  async start(): Promise<void> {
+    await this.#connect();
+    this.#poll = setInterval(() => this.#tick(), this.#options.pollMs);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearInterval(this.#poll);
+    clearTimeout(this.#retry);
+    const client = this.#client;
+    this.#client = undefined;
+    await client?.end().catch(() => undefined);
+  }
+
+  async #connect(): Promise<void> {
+    const client = new pg.Client({
+      connectionString: this.#options.connectionString,
+      application_name: "muster listen",
+      keepAlive: true,
+      keepAliveInitialDelayMillis: 10_000,
+      connectionTimeoutMillis: 10_000,
+      query_timeout: 10_000,
+    });
+    client.on("notification", (message) => this.#options.onHint(hintFrom(message.payload)));
+    client.on("error", (error) => this.#lost(client, error));
+    client.on("end", () => this.#lost(client, undefined));
+    await client.connect();
+    await client.query("listen muster");
+    this.#client = client;
+  }
+
+  #lost(client: pg.Client, error: unknown): void {
+    if (this.#stopped || this.#client !== client) return;
+    this.#client = undefined;
+    if (error !== undefined) this.#options.onFault(error);
+    void client.end().catch(() => undefined);
+    this.#reconnect(50);
+  }
+
+  #reconnect(afterMs: number): void {
+    this.#retry = setTimeout(() => {
+      this.#connect().then(
+        () => this.#options.onHint({ work: true }),
+        (error: unknown) => {
+          this.#options.onFault(error);
+          if (!this.#stopped) this.#reconnect(Math.min(2_000, afterMs * 2));
+        },
+      );
+    }, afterMs);
+  }
+
+  /** The slow poll: also proves the connection, so that a half-open one is noticed. */
+  #tick(): void {
+    this.#options.onHint({ work: true });
+    const client = this.#client;
+    client?.query("select 1").catch((error: unknown) => this.#lost(client, error));
+  }
+}
+
+function hintFrom(payload: string | undefined): Hint {
+  try {
+    const parsed: unknown = JSON.parse(payload ?? "");
+    return { work: typeof parsed === "object" && parsed !== null && "work" in parsed && parsed.work === true };
+  } catch {
+    return { work: true };
+  }
+}

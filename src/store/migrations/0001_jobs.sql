@@ -1,0 +1,255 @@
+-- Jobs, their tasks and attempts, the event history and the one function that writes them.
+--
+-- Everything is keyed by the job's uid, which is never reused; job_id is unique among present jobs only. tasks, attempts
+-- and commands have no foreign key to jobs: apply_batch is their only writer and checks the job's version first, and a
+-- trigger per row would cost more than the insert.
+
+create table jobs (
+  uid uuid primary key,
+  job_id text not null unique,
+  version int not null,
+  initiator text not null,
+  domains jsonb not null,
+  max_parallelism int not null check (max_parallelism >= 1),
+  schedule_mode text not null check (schedule_mode in ('BestEffort', 'Strict')),
+  custom_fields jsonb not null,
+  content_hash text not null,
+  surface text not null,
+  created_by jsonb not null,
+  state text not null check (state in
+    ('AwaitingApproval', 'Pending', 'Running', 'Suspended', 'Succeeded', 'Failed', 'Cancelled', 'ApprovalReject')),
+  reason text not null,
+  message text not null,
+  since timestamptz not null,
+  wanted jsonb,
+  cause text,
+  counts jsonb not null,
+  created_at timestamptz not null,
+  started_at timestamptz,
+  ended_at timestamptz,
+  interrupted_ms bigint not null,
+  updated_at timestamptz not null,
+  check ((ended_at is not null) = (state in ('Succeeded', 'Failed', 'Cancelled', 'ApprovalReject'))),
+  -- An ended job has nothing that lives.
+  check (ended_at is null or (counts ->> 'live')::int = 0)
+) with (fillfactor = 85);
+
+create table tasks (
+  job_uid uuid not null,
+  idx int not null,
+  alias text not null,
+  task_id text not null unique,
+  definition jsonb not null,
+  image_digest text not null,
+  priority int not null,
+  waiting_on int not null check (waiting_on >= 0),
+  dependents int[] not null,
+  state text not null check (state in ('Pending', 'Running', 'Succeeded', 'Failed')),
+  reason text not null,
+  message text not null,
+  since timestamptz not null,
+  created_at timestamptz,
+  started_at timestamptz,
+  ended_at timestamptz,
+  progress real not null check (progress >= 0 and progress <= 1),
+  attempt int not null,
+  live boolean not null,
+  runner text,
+  stopping jsonb,
+  deadline timestamptz,
+  parties jsonb not null,
+  primary key (job_uid, idx),
+  check ((ended_at is not null) = (state in ('Succeeded', 'Failed'))),
+  check (not (live and ended_at is not null))
+) with (fillfactor = 70);
+
+-- What the scheduler looks for: few rows, whatever the history.
+create index tasks_live on tasks (job_uid, idx) where live;
+
+create table attempts (
+  uid uuid primary key,
+  job_uid uuid not null,
+  task_idx int not null,
+  number int not null,
+  domain text not null,
+  role text not null,
+  replica int not null,
+  runner text not null,
+  state text not null check (state in ('Starting', 'Running', 'Succeeded', 'Failed', 'Lost')),
+  exit_code int,
+  signal text,
+  message text not null,
+  created_at timestamptz not null,
+  started_at timestamptz,
+  ended_at timestamptz,
+  check ((ended_at is not null) = (state in ('Succeeded', 'Failed', 'Lost')))
+) with (fillfactor = 70);
+
+create index attempts_of_task on attempts (job_uid, task_idx, number);
+create index attempts_open on attempts (runner) where ended_at is null;
+
+-- Commands that took effect: who, what, why, when. They live as long as the job.
+create table commands (
+  job_uid uuid not null,
+  seq bigint generated always as identity,
+  verb text not null,
+  actor jsonb not null,
+  reason text not null,
+  time timestamptz not null,
+  result text not null,
+  primary key (job_uid, seq)
+);
+
+-- The history. Revisions are in commit order and never reused; a rollback may leave a hole.
+create sequence revision as bigint;
+
+create table events (
+  revision bigint primary key,
+  job_uid uuid not null,
+  job_id text not null,
+  kind text not null,
+  time timestamptz not null,
+  detail jsonb not null
+);
+
+create index events_of_job on events (job_uid, revision);
+
+-- Everything up to `floor` has been pruned.
+create table history (
+  only_row boolean primary key default true check (only_row),
+  floor bigint not null
+);
+insert into history (floor) values (0);
+
+-- The last state of deleted jobs, for watchers that have not heard yet; kept as long as the history.
+create table tombstones (
+  job_uid uuid primary key,
+  deleted_at timestamptz not null default now(),
+  job jsonb not null,
+  tasks jsonb not null
+);
+
+-- App images by name, and every content a present job may still use, by digest.
+create table app_images (
+  name text primary key,
+  digest text not null,
+  updated_at timestamptz not null default now()
+);
+
+create table app_image_contents (
+  digest text primary key,
+  content jsonb not null
+);
+
+-- One row per runner. The lease is judged by this database's clock; renewing takes no revision.
+create table runners (
+  id text primary key,
+  lease_until timestamptz not null
+);
+
+-- Writes one batch: all changed jobs of it, in one statement that commits by itself.
+--
+-- batch: { jobs, tasks, attempts, new_attempts, deleted, new_jobs, new_tasks, commands, events, work }, rows as the tables' own.
+-- A changed job is written where its version is still the one it was read at (`version` holds the next one); a new job
+-- where its job_id is free. Rows of a job that lost are skipped as a whole.
+-- Answer: { won: [uid], revision } where revision is the last one given out, null where nothing was written.
+--
+-- Order: rows first, then the lock, then revisions. The lock is held to the commit, so revisions become visible in
+-- order, and only for the short end of the statement, so batches of other processes overlap with the row work.
+create function apply_batch(batch json) returns json
+language plpgsql
+-- The tables grow by orders of magnitude under a cached plan; every access here is by key.
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  won uuid[];
+  gone uuid[];
+  made uuid[];
+  last_revision bigint;
+begin
+  -- In uid order, so that two processes never wait for each other crosswise.
+  with wanted as (
+    select n.uid, n.version - 1 as version from json_populate_recordset(null::jobs, batch -> 'jobs') n
+    union all
+    select d.uid, d.version - 1 from json_to_recordset(batch -> 'deleted') as d(uid uuid, version int)
+  ), locked as (
+    select j.uid from jobs j join wanted w on w.uid = j.uid and w.version = j.version order by j.uid for update of j
+  )
+  select coalesce(array_agg(uid), '{}') into won from locked;
+
+  if cardinality(won) > 0 then
+    update jobs j set
+      domains = n.domains, state = n.state, reason = n.reason, message = n.message, since = n.since, wanted = n.wanted,
+      cause = n.cause, counts = n.counts, started_at = n.started_at, ended_at = n.ended_at,
+      interrupted_ms = n.interrupted_ms, updated_at = n.updated_at, version = n.version
+    from json_populate_recordset(null::jobs, batch -> 'jobs') n
+    where j.uid = n.uid and n.uid = any (won);
+
+    update tasks t set
+      waiting_on = n.waiting_on, state = n.state, reason = n.reason, message = n.message, since = n.since,
+      created_at = n.created_at, started_at = n.started_at, ended_at = n.ended_at, progress = n.progress,
+      attempt = n.attempt, live = n.live, runner = n.runner, stopping = n.stopping, deadline = n.deadline,
+      parties = n.parties
+    from json_populate_recordset(null::tasks, batch -> 'tasks') n
+    where t.job_uid = n.job_uid and t.idx = n.idx and n.job_uid = any (won);
+
+    insert into attempts
+    select n.* from json_populate_recordset(null::attempts, batch -> 'new_attempts') n where n.job_uid = any (won);
+
+    update attempts a set
+      state = n.state, exit_code = n.exit_code, signal = n.signal, message = n.message,
+      started_at = n.started_at, ended_at = n.ended_at
+    from json_populate_recordset(null::attempts, batch -> 'attempts') n
+    where a.uid = n.uid and n.job_uid = any (won);
+
+    select coalesce(array_agg(d.uid), '{}') into gone
+    from json_to_recordset(batch -> 'deleted') as d(uid uuid) where d.uid = any (won);
+    if cardinality(gone) > 0 then
+      insert into tombstones (job_uid, job, tasks)
+      select j.uid, to_jsonb(j),
+        (select coalesce(jsonb_agg(to_jsonb(t) order by t.idx), '[]') from tasks t where t.job_uid = j.uid)
+      from jobs j where j.uid = any (gone);
+      delete from commands where job_uid = any (gone);
+      delete from attempts where job_uid = any (gone);
+      delete from tasks where job_uid = any (gone);
+      delete from jobs where uid = any (gone);
+    end if;
+  end if;
+
+  if json_array_length(batch -> 'new_jobs') > 0 then
+    with inserted as (
+      insert into jobs select n.* from json_populate_recordset(null::jobs, batch -> 'new_jobs') n
+      order by n.uid
+      on conflict (job_id) do nothing
+      returning uid
+    )
+    select coalesce(array_agg(uid), '{}') into made from inserted;
+    insert into tasks
+    select n.* from json_populate_recordset(null::tasks, batch -> 'new_tasks') n where n.job_uid = any (made);
+    won := won || made;
+  end if;
+
+  if cardinality(won) = 0 then
+    return json_build_object('won', '[]'::json, 'revision', null);
+  end if;
+
+  insert into commands (job_uid, verb, actor, reason, time, result)
+  select n.job_uid, n.verb, n.actor, n.reason, n.time, n.result
+  from json_populate_recordset(null::commands, batch -> 'commands') n
+  where n.job_uid = any (won) and not n.job_uid = any (coalesce(gone, '{}'));
+
+  perform pg_advisory_xact_lock(7261983);
+  insert into events
+  select nextval('revision'), n.job_uid, n.job_id, n.kind, n.time, n.detail
+  from (
+    select e.* from rows from (json_populate_recordset(null::events, batch -> 'events')) with ordinality
+      as e(revision, job_uid, job_id, kind, time, detail, position)
+    order by e.position
+  ) n
+  where n.job_uid = any (won);
+  get diagnostics last_revision = row_count;
+  last_revision := case when last_revision > 0 then currval('revision') end;
+  perform pg_notify('muster', json_build_object('revision', last_revision, 'work', batch -> 'work')::text);
+  return json_build_object('won', to_json(won), 'revision', last_revision);
+end
+$$;

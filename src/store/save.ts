@@ -1,0 +1,71 @@
+/** Saves the drafts of one batch in one statement. */
+
+import type { Instant } from "../core/job.js";
+import type { JobDraft } from "../core/moves/draft.js";
+import type { Pool } from "./pool.js";
+import { rowFromAttempt, rowFromCommand, rowFromEvent, rowFromJob, rowFromTask } from "./rows.js";
+
+export interface Saved {
+  readonly draft: JobDraft;
+  readonly isNew: boolean;
+}
+
+/** Uids of the jobs that were written; the others had changed since they were read, or their job_id was taken. */
+export async function saveDrafts(pool: Pool, entries: readonly Saved[], now: Instant): Promise<Set<string>> {
+  const { rows } = await pool.query<{ answer: { won: string[] } }>({
+    name: "apply-batch",
+    text: "select apply_batch($1) as answer",
+    values: [JSON.stringify(batchOf(entries, now))],
+  });
+  return new Set(rows[0]?.answer.won ?? []);
+}
+
+function batchOf(entries: readonly Saved[], now: Instant): object {
+  const batch = {
+    jobs: [] as object[],
+    tasks: [] as object[],
+    attempts: [] as object[],
+    new_attempts: [] as object[],
+    deleted: [] as object[],
+    new_jobs: [] as object[],
+    new_tasks: [] as object[],
+    commands: [] as object[],
+    events: [] as object[],
+    work: false,
+  };
+  for (const { draft, isNew } of entries) {
+    const { job } = draft;
+    for (const event of draft.events) batch.events.push(rowFromEvent(job, event));
+    batch.work ||= givesWork(draft);
+    if (draft.deleted) {
+      batch.deleted.push({ uid: job.uid, version: job.version + 1 });
+      continue;
+    }
+    for (const command of draft.commands) batch.commands.push(rowFromCommand(job.uid, command));
+    if (isNew) {
+      batch.new_jobs.push(rowFromJob(job, 1, now));
+      for (const task of draft.tasks.values()) batch.new_tasks.push(rowFromTask(job.uid, task));
+      continue;
+    }
+    batch.jobs.push(rowFromJob(job, job.version + 1, now));
+    for (const index of draft.changedTasks) batch.tasks.push(rowFromTask(job.uid, draft.task(index)));
+    for (const uid of draft.newAttempts) pushAttempt(batch.new_attempts, draft, uid);
+    for (const uid of draft.changedAttempts) pushAttempt(batch.attempts, draft, uid);
+  }
+  return batch;
+}
+
+function pushAttempt(rows: object[], draft: JobDraft, uid: string): void {
+  const attempt = draft.attempts.get(uid);
+  if (attempt) rows.push(rowFromAttempt(attempt));
+}
+
+/** Whether a runner has something to do: a task to claim, attempts to stop, folders to clear. */
+function givesWork(draft: JobDraft): boolean {
+  if (draft.deleted) return true;
+  for (const index of draft.changedTasks) {
+    const task = draft.task(index);
+    if (task.live && (task.runner === null || task.stopping)) return true;
+  }
+  return false;
+}
