@@ -1,0 +1,215 @@
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { Actor } from "../src/core/job.js";
+import { Listener } from "../src/store/listen.js";
+import { type JobFrame, WatchHub, type WatchItem } from "../src/watch.js";
+import { MASTER } from "./core/fixtures.js";
+import { jobNamed, openTestStore, type TestStore } from "./store/fixtures.js";
+
+let store: TestStore;
+let hub: WatchHub;
+let listener: Listener;
+const faults: unknown[] = [];
+
+beforeEach(async () => {
+  store = await openTestStore();
+  hub = new WatchHub({ pool: store.pool, heartbeatMs: 60_000, queueSize: 5, onFault: (error) => faults.push(error) });
+  await hub.start();
+  listener = listenerFor(hub);
+  await listener.start();
+  faults.length = 0;
+});
+afterEach(async () => {
+  await hub.stop();
+  await listener.stop();
+  await store.close();
+});
+
+function listenerFor(target: WatchHub): Listener {
+  return new Listener({
+    connectionString: store.url,
+    pollMs: 60_000,
+    onHint: () => target.poke(),
+    onFault: (error) => faults.push(error),
+  });
+}
+
+const submit = (jobId: string, initiator = "alice") =>
+  store.jobs.submit({ definition: { ...jobNamed(jobId), initiator }, surface: "test" }, MASTER);
+
+/** A watcher in the test's hands: items are taken one by one. */
+class Watcher {
+  readonly controller = new AbortController();
+  readonly #items: AsyncGenerator<WatchItem, void, undefined>;
+
+  constructor(actor: Actor = MASTER, from: WatchHub = hub) {
+    this.#items = from.watch({ actor, signal: this.controller.signal });
+  }
+
+  async next(): Promise<WatchItem | undefined> {
+    const result = await this.#items.next();
+    return result.done ? undefined : result.value;
+  }
+
+  /** Items up to and including the first that fits. */
+  async until(fits: (item: WatchItem) => boolean): Promise<WatchItem[]> {
+    const seen: WatchItem[] = [];
+    for (;;) {
+      const item = await this.next();
+      if (!item) throw new Error(`the watch ended after ${JSON.stringify(seen.map(nameOf))}`);
+      seen.push(item);
+      if (fits(item)) return seen;
+    }
+  }
+}
+
+const isFrame = (item: WatchItem): item is JobFrame => item.kind !== "Heartbeat" && item.kind !== "Error";
+const nameOf = (item: WatchItem): string => (isFrame(item) ? `${item.kind} ${item.view.job.jobId} ${item.view.job.state}` : item.kind);
+const isHeartbeat = (item: WatchItem): boolean => item.kind === "Heartbeat";
+
+test("without jobs the end of the snapshot comes at once", async () => {
+  const watcher = new Watcher();
+  expect(await watcher.next()).toEqual({ kind: "Heartbeat", revision: 0n });
+  watcher.controller.abort();
+  expect(await watcher.next()).toBeUndefined();
+});
+
+test("present jobs first, in the order they were made, then the changes in revision order", async () => {
+  await submit("one");
+  await submit("two");
+  const watcher = new Watcher();
+  expect((await watcher.until(isHeartbeat)).map(nameOf)).toEqual(["Added one Running", "Added two Running", "Heartbeat"]);
+  await submit("three");
+  await store.jobs.command("Cancel", "one", MASTER, "");
+  await store.jobs.command("Delete", "two", MASTER, "");
+  const seen = (await watcher.until((item) => item.kind === "Deleted")).filter(isFrame);
+  expect(seen.map(nameOf)).toEqual(["Added three Running", "Modified one Cancelled", "Deleted two Running"]);
+  const revisions = seen.map((frame) => frame.revision);
+  expect(revisions).toEqual([...revisions].sort((a, b) => Number(a - b)));
+  watcher.controller.abort();
+});
+
+test("snapshot and stream join without a gap or a repeat, whenever the watch begins", async () => {
+  const ids = Array.from({ length: 60 }, (_, i) => `join-${i}`);
+  const writing = (async () => {
+    for (const id of ids) {
+      await submit(id);
+      await store.jobs.command("Cancel", id, MASTER, "");
+    }
+  })();
+  const watchers: Promise<Map<string, JobFrame>>[] = [];
+  for (let i = 0; i < 8; i++) {
+    watchers.push(follow(new Watcher(), ids));
+    await submit(`between-${i}`);
+  }
+  await writing;
+  for (const last of await Promise.all(watchers)) {
+    for (const id of ids) expect(last.get(id)?.view.job.state).toBe("Cancelled");
+  }
+});
+
+/** Follows until every job was seen Cancelled; checks each job's frames on the way. */
+async function follow(watcher: Watcher, ids: readonly string[]): Promise<Map<string, JobFrame>> {
+  const last = new Map<string, JobFrame>();
+  const done = () => ids.every((id) => last.get(id)?.view.job.state === "Cancelled");
+  while (!done()) {
+    const item = await watcher.next();
+    if (!item) throw new Error("the watch ended");
+    if (item.kind === "Error") throw new Error(item.message);
+    if (!isFrame(item)) continue;
+    const before = last.get(item.view.job.jobId);
+    expect(item.kind).toBe(before ? "Modified" : "Added");
+    if (before) expect(item.revision).toBeGreaterThan(before.revision);
+    last.set(item.view.job.jobId, item);
+  }
+  watcher.controller.abort();
+  return last;
+}
+
+test("a domain sees the jobs that it takes part in, no others", async () => {
+  await submit("ours");
+  const foreign = { ...jobNamed("theirs"), initiator: "carol" };
+  const tasks = foreign.tasks.map((task) => ({ ...task, parties: [{ domain: "carol", role: "", resources: null, bandwidthLimits: [] }] }));
+  await store.jobs.submit({ definition: { ...foreign, tasks }, surface: "test" }, MASTER);
+  const watcher = new Watcher({ role: "domain", domain: "bob" });
+  expect((await watcher.until(isHeartbeat)).map(nameOf)).toEqual(["Added ours Running", "Heartbeat"]);
+  await store.jobs.command("Cancel", "theirs", MASTER, "");
+  await store.jobs.command("Cancel", "ours", MASTER, "");
+  expect(nameOf((await watcher.next()) ?? { kind: "Error", message: "" })).toBe("Modified ours Cancelled");
+  watcher.controller.abort();
+});
+
+describe("a watcher that does not read", () => {
+  test("gets the latest state of each job when it reads again", async () => {
+    await submit("slow");
+    const watcher = new Watcher();
+    await watcher.until(isHeartbeat);
+    const other = new Watcher();
+    await other.until(isHeartbeat);
+    for (const verb of ["Suspend", "Restart", "Suspend", "Cancel"] as const) await store.jobs.command(verb, "slow", MASTER, "");
+    await other.until((item) => isFrame(item) && item.view.job.state === "Cancelled");
+    const frame = await watcher.next();
+    expect(frame && nameOf(frame)).toBe("Modified slow Cancelled");
+    expect(frame && isFrame(frame) && frame.from < frame.revision).toBe(true);
+    watcher.controller.abort();
+    other.controller.abort();
+  });
+
+  test("is ended with an Error when it is too far behind; others go on", async () => {
+    const watcher = new Watcher();
+    await watcher.until(isHeartbeat);
+    const other = new Watcher();
+    await other.until(isHeartbeat);
+    for (let i = 0; i < 8; i++) {
+      await submit(`flood-${i}`);
+      await other.until((item) => isFrame(item) && item.view.job.jobId === `flood-${i}`);
+    }
+    const items = await watcher.until((item) => item.kind === "Error");
+    expect(items.at(-1)).toMatchObject({ kind: "Error", message: expect.stringMatching(/more than 5 jobs behind/) });
+    expect(await watcher.next()).toBeUndefined();
+    other.controller.abort();
+  });
+});
+
+test("a client that leaves is forgotten at once", async () => {
+  const watcher = new Watcher();
+  await watcher.until(isHeartbeat);
+  expect(hub.watchers).toBe(1);
+  const end = watcher.next();
+  watcher.controller.abort();
+  expect(await end).toBeUndefined();
+  expect(hub.watchers).toBe(0);
+});
+
+test("a heartbeat after each quiet period", async () => {
+  const quick = new WatchHub({ pool: store.pool, heartbeatMs: 20, onFault: (error) => faults.push(error) });
+  await quick.start();
+  const watcher = new Watcher(MASTER, quick);
+  for (let i = 0; i < 3; i++) expect((await watcher.next())?.kind).toBe("Heartbeat");
+  await quick.stop();
+  expect(await watcher.next()).toBeUndefined();
+});
+
+test("the LISTEN connection is killed: the watch goes on and misses nothing", async () => {
+  const watcher = new Watcher();
+  await watcher.until(isHeartbeat);
+  await submit("before");
+  await watcher.until((item) => isFrame(item) && item.view.job.jobId === "before");
+  await store.query("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'muster listen' and datname = current_database()");
+  await submit("during");
+  await store.jobs.command("Cancel", "during", MASTER, "");
+  const items = await watcher.until((item) => isFrame(item) && item.view.job.state === "Cancelled");
+  expect(items.filter(isFrame).at(-1)?.view.job.jobId).toBe("during");
+  expect(faults.length).toBeGreaterThan(0);
+  watcher.controller.abort();
+});
+
+test("history that was pruned behind the hub's back is said, not skipped", async () => {
+  await listener.stop();
+  const watcher = new Watcher();
+  await watcher.until(isHeartbeat);
+  await submit("lost");
+  await store.query("delete from events");
+  await store.query("update history set floor = 1000");
+  hub.poke();
+  expect(await watcher.next()).toMatchObject({ kind: "Error", message: expect.stringMatching(/pruned/) });
+});
