@@ -1,0 +1,190 @@
+/**
+ * The waist: the verbs of a job. Every surface ends here with plain values, and nothing below knows a protocol.
+ * A verb that answers has been committed. Every verb throws JobError and nothing else that a caller should see.
+ */
+
+import { createHash, randomBytes } from "node:crypto";
+import { v7 as uuid, validate as isUuid } from "uuid";
+import { checkCommand, checkSubmit, maySee } from "./core/access.js";
+import { checkDefinition, domainsOf, type Limits } from "./core/dag.js";
+import { invalid, JobError, jobNotFound } from "./core/error.js";
+import { templateForRole } from "./core/image.js";
+import type { Actor, JobDefinition, JobState, JobView, TaskDefinition, Verb } from "./core/job.js";
+import { approve, command } from "./core/moves/commands.js";
+import { submit } from "./core/moves/submit.js";
+import { reportProgress } from "./core/moves/tasks.js";
+import type { CreateContext, Writer } from "./store/batch.js";
+import type { Pool } from "./store/pool.js";
+import { viewsByJobId } from "./store/views.js";
+import { attemptByUid } from "./store/work.js";
+
+/** A job as a client asks for it: ids that it left out are empty strings, numbers that it left out are 0. */
+export interface Submission {
+  readonly definition: JobDefinition;
+  /** The language it was made through, e.g. `kuscia`. */
+  readonly surface: string;
+}
+
+export interface Submitted {
+  readonly jobId: string;
+  /** True where the same job with the same content was there already. */
+  readonly repeated: boolean;
+}
+
+export interface QueriedJobs {
+  /** In the order asked for. */
+  readonly found: readonly JobView[];
+  /** Asked for but absent, or not for this caller to see; in the order asked for. */
+  readonly missing: readonly string[];
+}
+
+export type Command = Exclude<Verb, "Approve">;
+
+export interface CommandOptions {
+  /** The surface's own narrower rule: states from which it allows the command at all (repeats are judged first). */
+  readonly onlyFrom?: readonly JobState[];
+}
+
+export interface Jobs {
+  /** Errors: InvalidArgument (an unknown image too), AlreadyExists, Forbidden. */
+  submit(submission: Submission, actor: Actor): Promise<Submitted>;
+  /** Errors: NotFound, Forbidden. */
+  query(jobId: string, actor: Actor): Promise<JobView>;
+  /** One database round, all jobs as of one moment. */
+  queryMany(jobIds: readonly string[], actor: Actor): Promise<QueriedJobs>;
+  /** Errors: NotFound, Forbidden, IllegalMove. Repeating the command that caused the present state changes nothing. */
+  command(verb: Command, jobId: string, actor: Actor, reason: string, options?: CommandOptions): Promise<void>;
+  /** Errors: as `command`; the opposite of an earlier decision is IllegalMove. */
+  approve(jobId: string, decision: "JobAccepted" | "JobRejected", actor: Actor, reason: string): Promise<void>;
+  /** An app's own progress in [0, 1]; one that is not above the stored is ignored (false). Errors: NotFound, InvalidArgument. */
+  progress(attemptUid: string, progress: number): Promise<boolean>;
+}
+
+export interface JobsOptions {
+  readonly pool: Pool;
+  readonly writer: Writer;
+  readonly limits: Limits;
+  /** Domains that may be named; null = any. */
+  readonly domains: ReadonlySet<string> | null;
+  /** Domains that approve by hand. */
+  readonly manualDomains: ReadonlySet<string>;
+}
+
+export function createJobs(options: JobsOptions): Jobs {
+  const { pool, writer } = options;
+  return {
+    async submit(submission, actor) {
+      const asked = checkDefinition(submission.definition, options.limits);
+      checkKnownDomains(asked, options.domains);
+      checkSubmit(actor, asked);
+      const content = canonicalJson(asked);
+      const contentHash = createHash("sha256").update(content).digest("hex");
+      const definition = withTaskIds(asked);
+      const { repeated } = await writer.create({
+        jobId: definition.jobId,
+        contentHash,
+        images: [...new Set(definition.tasks.map((task) => task.appImage))],
+        taskIds: definition.tasks.map((task) => task.taskId),
+        bytes: content.length,
+        build: (context) => {
+          const launches = resolveLaunches(asked, context);
+          const { surface } = submission;
+          const { manualDomains } = options;
+          return submit({ uid: uuid(), definition, contentHash, surface, actor, now: context.now, manualDomains, launches });
+        },
+      });
+      return { jobId: definition.jobId, repeated };
+    },
+
+    async query(jobId, actor) {
+      const view = (await viewsByJobId(pool, [jobId])).views[0];
+      if (!view) throw jobNotFound(jobId);
+      if (!maySee(actor, view.job)) throw new JobError("Forbidden", `job "${jobId}" is not visible to this caller`);
+      return view;
+    },
+
+    async queryMany(jobIds, actor) {
+      const { views } = await viewsByJobId(pool, [...new Set(jobIds)]);
+      const visible = new Map(views.filter((v) => maySee(actor, v.job)).map((view) => [view.job.jobId, view]));
+      const found = jobIds.flatMap((jobId) => visible.get(jobId) ?? []);
+      return { found, missing: jobIds.filter((jobId) => !visible.has(jobId)) };
+    },
+
+    async command(verb, jobId, actor, reason, commandOptions = {}) {
+      await writer.change({
+        target: { jobId },
+        touch: "whole",
+        move: (draft, now) => {
+          checkCommand(actor, verb, draft.job);
+          return command(draft, verb, { actor, reason, now, ...commandOptions });
+        },
+      });
+    },
+
+    async approve(jobId, decision, actor, reason) {
+      await writer.change({
+        target: { jobId },
+        touch: "whole",
+        move: (draft, now) => {
+          checkCommand(actor, "Approve", draft.job);
+          return approve(draft, { decision, actor, reason, now });
+        },
+      });
+    },
+
+    async progress(attemptUid, progress) {
+      if (!(progress >= 0 && progress <= 1)) throw invalid("progress", "must be a number from 0 to 1");
+      const attempt = isUuid(attemptUid) ? await attemptByUid(pool, attemptUid) : undefined;
+      if (!attempt) throw new JobError("NotFound", "no such attempt");
+      return writer.change({
+        target: { uid: attempt.jobUid },
+        touch: attempt.taskIndex,
+        move: (draft, now) => reportProgress(draft, { attemptUid, progress, now }),
+      });
+    },
+  };
+}
+
+function checkKnownDomains(definition: JobDefinition, known: ReadonlySet<string> | null): void {
+  if (known === null) return;
+  const unknown = domainsOf(definition).find((domain) => !known.has(domain));
+  if (unknown === undefined) return;
+  if (unknown === definition.initiator) throw invalid("initiator", `domain "${unknown}" is not known here`);
+  definition.tasks.forEach((task, i) => {
+    const p = task.parties.findIndex((party) => party.domain === unknown);
+    if (p >= 0) throw invalid(`tasks[${i}].parties[${p}].domain_id`, `domain "${unknown}" is not known here`);
+  });
+}
+
+/** Generated as Kuscia does: `<job_id>-<12 lower-case hex digits>`. */
+function withTaskIds(definition: JobDefinition): JobDefinition {
+  const named = (task: TaskDefinition): TaskDefinition =>
+    task.taskId === "" ? { ...task, taskId: `${definition.jobId}-${randomBytes(6).toString("hex")}` } : task;
+  return { ...definition, tasks: definition.tasks.map(named) };
+}
+
+/** What only the store knows: that images and task_ids are as the request needs them. Fields are the request's own. */
+function resolveLaunches(asked: JobDefinition, context: CreateContext): { imageDigest: string; replicas: number[] }[] {
+  return asked.tasks.map((task, i) => {
+    const taken = task.taskId === "" ? undefined : context.takenTaskIds.get(task.taskId);
+    if (taken !== undefined) throw invalid(`tasks[${i}].task_id`, `"${task.taskId}" is used by another job already`);
+    const resolved = context.images.get(task.appImage);
+    if (!resolved) throw invalid(`tasks[${i}].app_image`, `app image "${task.appImage}" not found`);
+    const replicas = task.parties.map((party, p) => {
+      const template = templateForRole(resolved.image, party.role);
+      if (template) return template.replicas;
+      const where = `tasks[${i}].parties[${p}].role`;
+      throw invalid(where, `app image "${task.appImage}" has no deploy template for role "${party.role}"`);
+    });
+    return { imageDigest: resolved.digest, replicas };
+  });
+}
+
+/** Equal contents give equal text: keys in order at every level. */
+export function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_key, inner: unknown) =>
+    typeof inner === "object" && inner !== null && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : inner,
+  );
+}

@@ -1,0 +1,265 @@
+/**
+ * From open tasks to attempts. Moves decide what may start (they open a task's attempt number) and what must stop; the
+ * scheduler carries it to the runner of this process and brings the runner's reports back as moves.
+ *
+ * Nothing polls for work: a hint (a notification of the store, a freed reservation) makes one round, which claims what is
+ * unclaimed and stops what must stop. Tickers are for time alone: deadlines, leases, and what a lost hint left behind.
+ *
+ * Crashes. A claim is saved before the first process starts, so after a restart `adopt` asks the runner about every
+ * attempt that the store holds open. A runner that does not come back loses its lease, and any other server ends its
+ * attempts as lost. A runner that was only paused finds its attempts ended when it wakes, and stops their processes.
+ */
+
+import { setTimeout as delay } from "node:timers/promises";
+import { JobError } from "./core/error.js";
+import type { Attempt } from "./core/job.js";
+import { attemptEnded, attemptStarted, claim, expire, waitForRoom } from "./core/moves/tasks.js";
+import type { AttemptEnd, Runner, TaskLaunch } from "./runner.js";
+import { LaunchBuilder } from "./scheduler/launch.js";
+import { Poked, type Service, Ticker } from "./service.js";
+import type { Writer } from "./store/batch.js";
+import { pruneEvents } from "./store/events.js";
+import { pruneImageContents } from "./store/images.js";
+import type { Pool } from "./store/pool.js";
+import {
+  attemptsToStop,
+  attemptsWithoutLease,
+  type OpenTask,
+  openAttempts,
+  overdueTasks,
+  presentJobs,
+  renewLease,
+  unclaimedTasks,
+} from "./store/work.js";
+
+export interface SchedulerOptions {
+  readonly pool: Pool;
+  readonly writer: Writer;
+  readonly runner: Runner;
+  readonly now: () => number;
+  readonly leaseMs: number;
+  /** Age at which events are pruned. */
+  readonly historyMs: number;
+  readonly onFault: (error: unknown) => void;
+}
+
+const CLAIMS_PER_ROUND = 500;
+
+export class Scheduler implements Service {
+  readonly #options: SchedulerOptions;
+  readonly #launches: LaunchBuilder;
+  readonly #round: Poked;
+  readonly #tickers: readonly Ticker[];
+  /** Attempts that the runner holds for us, with what is being told about each, in order. */
+  readonly #held = new Map<string, { readonly attempt: Attempt; reports: Promise<void> }>();
+  readonly #stopAsked = new Set<string>();
+  readonly #claiming = new Set<string>();
+  #stopped = false;
+
+  constructor(options: SchedulerOptions) {
+    this.#options = options;
+    this.#launches = new LaunchBuilder(options.pool);
+    const { onFault } = options;
+    this.#round = new Poked(() => this.runOnce(), onFault);
+    this.#tickers = [
+      new Ticker({ everyMs: 1_000, runOnce: () => this.expireOverdue(), onFault }),
+      new Ticker({ everyMs: options.leaseMs / 3, runOnce: () => this.keepLeases(), onFault }),
+      new Ticker({ everyMs: 60_000, runOnce: () => this.tidy(), onFault }),
+    ];
+  }
+
+  async start(): Promise<void> {
+    const { pool, runner, leaseMs } = this.#options;
+    runner.observe({
+      started: (uid) => this.#report(uid, (attempt) => this.#started(attempt)),
+      ended: (uid, end) => this.#report(uid, (attempt) => this.#ended(attempt, end)),
+    });
+    await renewLease(pool, runner.id, leaseMs);
+    const open = await openAttempts(pool, runner.id);
+    for (const attempt of open) this.#hold(attempt);
+    await runner.adopt(open);
+    await this.tidy();
+    for (const ticker of this.#tickers) await ticker.start();
+    this.poke();
+  }
+
+  /** Ends the loops and tells what the runner has reported so far. Running attempts go on without us. */
+  async stop(): Promise<void> {
+    await Promise.all(this.#tickers.map((ticker) => ticker.stop()));
+    await this.#round.stop();
+    await this.#options.runner.close();
+    this.#stopped = true;
+    await Promise.all([...this.#held.values()].map((held) => held.reports));
+  }
+
+  /** There may be something to claim or to stop. */
+  poke(): void {
+    this.#round.poke();
+  }
+
+  async runOnce(): Promise<void> {
+    const { pool, runner } = this.#options;
+    for (const attempt of await attemptsToStop(pool, runner.id)) {
+      if (this.#stopAsked.has(attempt.uid)) continue;
+      this.#stopAsked.add(attempt.uid);
+      await runner.stop(attempt.uid);
+    }
+    const open = await unclaimedTasks(pool, CLAIMS_PER_ROUND);
+    // All claims of a round are saved as one batch.
+    await Promise.all(open.map((task) => this.#claim(task)));
+  }
+
+  async #claim(open: OpenTask): Promise<void> {
+    const { runner, writer } = this.#options;
+    const { jobUid, task } = open;
+    const key = `${jobUid}/${task.index}/${task.attempt}`;
+    if (this.#claiming.has(key)) return;
+    const target = { target: { uid: jobUid }, touch: task.index } as const;
+    const foreign = task.parties.find((party) => !runner.serves(party.domain));
+    this.#claiming.add(key);
+    try {
+      if (foreign) {
+        const message = `no runner serves domain "${foreign.domain}"`;
+        if (task.message === message) return;
+        const move = { taskIndex: task.index, reason: "WaitingRunner", message } as const;
+        return await writer.change({ ...target, move: (draft, now) => waitForRoom(draft, { ...move, now }) });
+      }
+      const launch = await this.#launches.build(open);
+      const reservation = await runner.reserve(launch);
+      if (!reservation.granted) {
+        if (task.message === reservation.message) return;
+        const move = { taskIndex: task.index, reason: "WaitingResources", message: reservation.message } as const;
+        return await writer.change({ ...target, move: (draft, now) => waitForRoom(draft, { ...move, now }) });
+      }
+      await this.#saveClaim(open, launch, reservation.instances);
+    } catch (error) {
+      // Claimed elsewhere, stopped or deleted meanwhile: the state is right as it is.
+      if (!(error instanceof JobError) || error.reason === "Internal") this.#options.onFault(error);
+    } finally {
+      this.#claiming.delete(key);
+    }
+  }
+
+  async #saveClaim(
+    { jobUid, task }: OpenTask,
+    launch: TaskLaunch,
+    instances: Extract<Awaited<ReturnType<Runner["reserve"]>>, { granted: true }>["instances"],
+  ): Promise<void> {
+    const { runner, writer } = this.#options;
+    const claimed = instances.map((instance) => ({
+      attemptUid: instance.attemptUid,
+      domain: instance.domain,
+      role: instance.role,
+      replica: instance.replica,
+      endpoints: instance.ports.map((port) => ({ portName: port.name, scope: port.scope, endpoint: port.endpoint })),
+    }));
+    let attempts: Attempt[];
+    try {
+      attempts = await writer.change({
+        target: { uid: jobUid },
+        touch: task.index,
+        move: (draft, now) => {
+          claim(draft, { taskIndex: task.index, number: task.attempt, runner: runner.id, instances: claimed, now });
+          return draft.attemptsOf(draft.task(task.index));
+        },
+      });
+    } catch (error) {
+      await runner.release(instances.map((instance) => instance.attemptUid));
+      throw error;
+    }
+    for (const attempt of attempts) this.#hold(attempt);
+    await runner.start(launch, instances);
+  }
+
+  #hold(attempt: Attempt): void {
+    this.#held.set(attempt.uid, { attempt, reports: Promise.resolve() });
+  }
+
+  /** Reports of one attempt are told in order; each until the store has taken or refused it. */
+  #report(uid: string, tell: (attempt: Attempt) => Promise<void>): void {
+    const held = this.#held.get(uid);
+    if (!held) return;
+    held.reports = held.reports.then(() => this.#persist(() => tell(held.attempt)));
+  }
+
+  async #persist(tell: () => Promise<void>): Promise<void> {
+    for (let pause = 50; ; pause = Math.min(2_000, pause * 2)) {
+      try {
+        return await tell();
+      } catch (error) {
+        const reason = error instanceof JobError ? error.reason : "Internal";
+        // Over or deleted already: the report has no addressee any more.
+        if (reason === "IllegalMove" || reason === "NotFound") return;
+        if (reason === "Internal") return this.#options.onFault(error);
+        // Not taken yet. After a stop the next start finds the end again, from the runner's own files.
+        if (this.#stopped) return;
+        await delay(pause);
+      }
+    }
+  }
+
+  async #started(attempt: Attempt): Promise<void> {
+    await this.#options.writer.change({
+      target: { uid: attempt.jobUid },
+      touch: attempt.taskIndex,
+      move: (draft, now) => attemptStarted(draft, { attemptUid: attempt.uid, now }),
+    });
+  }
+
+  async #ended(attempt: Attempt, end: AttemptEnd): Promise<void> {
+    try {
+      await this.#endAttempt(attempt, end);
+    } finally {
+      this.#held.delete(attempt.uid);
+      this.#stopAsked.delete(attempt.uid);
+      // Its room is free again.
+      this.poke();
+    }
+  }
+
+  #endAttempt(attempt: Attempt, end: AttemptEnd): Promise<void> {
+    return this.#options.writer.change({
+      target: { uid: attempt.jobUid },
+      touch: attempt.taskIndex,
+      move: (draft, now) => attemptEnded(draft, { attemptUid: attempt.uid, ...end, now }),
+    });
+  }
+
+  async expireOverdue(): Promise<void> {
+    const { pool, writer, now } = this.#options;
+    const overdue = await overdueTasks(pool, new Date(now()), 500);
+    await Promise.all(
+      overdue.map(({ jobUid, taskIndex }) =>
+        writer.change({ target: { uid: jobUid }, touch: taskIndex, move: (draft, at) => expire(draft, { taskIndex, now: at }) }),
+      ),
+    );
+  }
+
+  /** Renews our own lease, ends attempts of runners that lost theirs, and stops processes whose attempt is over. */
+  async keepLeases(): Promise<void> {
+    const { pool, runner, leaseMs } = this.#options;
+    await renewLease(pool, runner.id, leaseMs);
+    const lost: AttemptEnd = {
+      outcome: "Lost",
+      reason: "AttemptLost",
+      exitCode: null,
+      signal: null,
+      message: "the runner that executed it is gone",
+    };
+    const orphans = await attemptsWithoutLease(pool, 500);
+    await Promise.all(orphans.map((attempt) => this.#persist(() => this.#endAttempt(attempt, lost))));
+    // Listed before the store is asked: what is held by then has been saved, so if it is not open it is over.
+    const held = [...this.#held.keys()];
+    const open = new Set((await openAttempts(pool, runner.id)).map((attempt) => attempt.uid));
+    for (const uid of held) if (!open.has(uid)) await runner.stop(uid);
+    this.poke();
+  }
+
+  /** Forgets what is over: old history, unused image contents, folders of deleted jobs. */
+  async tidy(): Promise<void> {
+    const { pool, runner, historyMs } = this.#options;
+    while ((await pruneEvents(pool, historyMs, 10_000)) >= 10_000) await delay(10);
+    await pruneImageContents(pool);
+    await runner.sweep((jobUids) => presentJobs(pool, jobUids));
+  }
+}
