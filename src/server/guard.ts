@@ -1,0 +1,104 @@
+/**
+ * What is decided about a request by its head alone, before its body is read. Pure.
+ *
+ * A server on a developer's machine is reachable by every web page that the developer opens. Three rules keep pages
+ * out, and none of them costs an honest client anything:
+ * - on a loopback listener the Host must be a loopback name, so that a foreign name that resolves to 127.0.0.1 fails;
+ * - a browser says where a request comes from (Origin, Sec-Fetch-Site), and anything foreign is refused;
+ * - without credentials a body must carry a content type that a page cannot send without asking first (a preflight,
+ *   which is never answered with permission).
+ */
+
+/** Longest delay that a timer of Node can hold; 24.8 days. */
+export const MAX_TIMEOUT_MS = 2_147_483_647;
+
+const LOOPBACK_ADDRESS = /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/;
+
+/** The host of a Host header or `:authority`, in lower case; undefined where it is none. */
+export function hostOf(authority: string | undefined): string | undefined {
+  if (!authority || /[/\\?#@\s]/.test(authority)) return undefined;
+  try {
+    return new URL(`http://${authority}`).hostname;
+  } catch {
+    return undefined;
+  }
+}
+
+/** True for `localhost` and its subdomains, 127.0.0.0/8 and `[::1]`. */
+export function isLoopback(host: string): boolean {
+  return (
+    host === "localhost" ||
+    host.endsWith(".localhost") ||
+    LOOPBACK_ADDRESS.test(host) ||
+    host === "[::1]" ||
+    host === "::1"
+  );
+}
+
+/** Why a request may come from a foreign web page; undefined where it does not. */
+export function foreignPage(headers: Headers, authority: string): string | undefined {
+  const site = headers.get("sec-fetch-site");
+  if (site !== null && site !== "same-origin" && site !== "none") {
+    return `requests from other sites are refused (Sec-Fetch-Site: ${site})`;
+  }
+  const origin = headers.get("origin");
+  if (origin === null) return undefined;
+  try {
+    const url = new URL(origin);
+    if (isLoopback(url.hostname) || url.host === new URL(`${url.protocol}//${authority}`).host) return undefined;
+  } catch {
+    // `null` and other texts that are no URL: not ours.
+  }
+  return `requests from other origins are refused (Origin: ${origin})`;
+}
+
+/** True for the content types that a web page may send to any server without a preflight, and for none at all. */
+export function isFormContentType(contentType: string | null): boolean {
+  const type = (contentType ?? "").split(";", 1)[0]?.trim().toLowerCase() ?? "";
+  return ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"].includes(type);
+}
+
+const GRPC_UNIT_MS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 1e-3, n: 1e-6 };
+
+/** Shortens deadlines that no timer can hold. A client that asks for a year gets 24.8 days rather than an error. */
+export function clampDeadline(headers: Headers): void {
+  const grpc = /^(\d{1,8})([HMSmun])$/.exec(headers.get("grpc-timeout") ?? "");
+  if (grpc && Number(grpc[1]) * (GRPC_UNIT_MS[grpc[2] ?? ""] ?? 0) > MAX_TIMEOUT_MS) {
+    headers.set("grpc-timeout", `${Math.floor(MAX_TIMEOUT_MS / 1000)}S`);
+  }
+  const connect = headers.get("connect-timeout-ms") ?? "";
+  if (/^\d{1,10}$/.test(connect) && Number(connect) > MAX_TIMEOUT_MS) {
+    headers.set("connect-timeout-ms", String(MAX_TIMEOUT_MS));
+  }
+}
+
+/** Objects and arrays may be nested this deep in a JSON body; the deepest message of ours needs 10. */
+export const MAX_JSON_DEPTH = 64;
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const OPEN_ARRAY = 0x5b;
+const CLOSE_ARRAY = 0x5d;
+const OPEN_OBJECT = 0x7b;
+const CLOSE_OBJECT = 0x7d;
+
+/** True where brackets outside strings are nested deeper than the limit. One pass, before any parser sees the text. */
+export function isTooDeep(json: Uint8Array): boolean {
+  let depth = 0;
+  let inString = false;
+  for (let i = 0; i < json.length; i++) {
+    const byte = json[i];
+    if (inString) {
+      if (byte === BACKSLASH) i += 1;
+      else if (byte === QUOTE) inString = false;
+    } else if (byte === QUOTE) {
+      inString = true;
+    } else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) {
+      depth += 1;
+      if (depth > MAX_JSON_DEPTH) return true;
+    } else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) {
+      depth -= 1;
+    }
+  }
+  return false;
+}

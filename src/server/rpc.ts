@@ -1,0 +1,152 @@
+/**
+ * The Connect router: gRPC, gRPC-Web and Connect on the same paths. The router defines every call; this file holds what
+ * is true for all of them: formats, limits, who may call, and what becomes of an error.
+ */
+
+import type { JsonReadOptions, JsonWriteOptions } from "@bufbuild/protobuf";
+import { Code, ConnectError, createConnectRouter, createContextValues, type Interceptor } from "@connectrpc/connect";
+import type { UniversalHandler } from "@connectrpc/connect/protocol";
+import {
+  compressionGzip,
+  universalRequestFromNodeRequest,
+  universalResponseToNodeResponse,
+} from "@connectrpc/connect-node";
+import type { Logger } from "pino";
+import { type ErrorReason, JobError } from "../core/error.js";
+import type { Actor } from "../core/job.js";
+import { actorKey, type Surface } from "../surface.js";
+import { clampDeadline, isTooDeep, MAX_JSON_DEPTH, MAX_TIMEOUT_MS } from "./guard.js";
+import type { NodeRequest, NodeResponse } from "./listener.js";
+
+/** How a transport error of the engine reads to gRPC and Connect clients. */
+export const CONNECT_CODES = {
+  InvalidArgument: Code.InvalidArgument,
+  AlreadyExists: Code.AlreadyExists,
+  NotFound: Code.NotFound,
+  Forbidden: Code.PermissionDenied,
+  IllegalMove: Code.FailedPrecondition,
+  ResourceExhausted: Code.ResourceExhausted,
+  Unavailable: Code.Unavailable,
+  Internal: Code.Internal,
+} as const satisfies Record<ErrorReason, Code>;
+
+export interface RpcOptions {
+  readonly surfaces: readonly Surface[];
+  readonly maxBodyBytes: number;
+  /** Aborted with a ConnectError when the server stops. */
+  readonly shutdownSignal: AbortSignal;
+  readonly log: Logger;
+}
+
+export interface RpcTable {
+  find(path: string): UniversalHandler | undefined;
+  /** True for calls that need no credential. */
+  isOpen(handler: UniversalHandler): boolean;
+  /** Serves one call. A missing actor is refused in the call's own protocol, without reading the body. */
+  serve(handler: UniversalHandler, actor: Actor | undefined, exchange: Exchange): Promise<void>;
+}
+
+export interface Exchange {
+  readonly request: NodeRequest;
+  readonly response: NodeResponse;
+  readonly headers: Headers;
+  readonly body: AsyncIterable<Uint8Array>;
+}
+
+export function createRpcTable(options: RpcOptions): RpcTable {
+  const openServices = new Set(options.surfaces.flatMap((surface) => surface.openServices ?? []));
+  const router = createConnectRouter({
+    // Brotli at its default quality needs 30 times as long as gzip for the same answer.
+    acceptCompression: [compressionGzip],
+    readMaxBytes: options.maxBodyBytes,
+    maxTimeoutMs: MAX_TIMEOUT_MS,
+    shutdownSignal: options.shutdownSignal,
+    jsonOptions,
+    interceptors: [boundary(openServices, options.log)],
+  });
+  for (const surface of options.surfaces) surface.register?.(router);
+  const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
+  const isOpen = (handler: UniversalHandler): boolean => openServices.has(handler.service.typeName);
+
+  return {
+    find: (path) => handlers.get(path),
+    isOpen,
+    async serve(handler, actor, { request, response, headers, body }) {
+      const contextValues = createContextValues().set(actorKey, actor);
+      clampDeadline(headers);
+      const refused = actor === undefined && !isOpen(handler);
+      if (refused) headers.delete("content-length");
+      const universal = universalRequestFromNodeRequest(request, response, undefined, contextValues);
+      const answer = await handler({ ...universal, header: headers, body: refused ? unauthenticatedBody : body });
+      await universalResponseToNodeResponse(answer, response);
+    },
+  };
+}
+
+interface JsonOptions extends Partial<JsonReadOptions>, Partial<JsonWriteOptions> {
+  /** Connect decodes bodies with it; what it throws becomes `invalid_argument`. */
+  readonly textDecoder: { decode(input?: Uint8Array): string };
+}
+
+/** snake_case names with defaults, as on REST. Unknown fields are dropped, as Kuscia does. */
+const jsonOptions: JsonOptions = {
+  useProtoFieldName: true,
+  alwaysEmitImplicit: true,
+  ignoreUnknownFields: true,
+  textDecoder: {
+    decode(input = new Uint8Array()) {
+      if (isTooDeep(input)) throw new Error(`JSON is nested deeper than ${MAX_JSON_DEPTH} levels`);
+      return utf8.decode(input);
+    },
+  },
+};
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
+function unauthenticated(): ConnectError {
+  return new ConnectError("a valid credential is needed", Code.Unauthenticated);
+}
+
+/** Fails on the first read, so that each protocol writes the refusal its own way before anything is parsed. */
+const unauthenticatedBody: AsyncIterable<Uint8Array> = {
+  [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(unauthenticated()) }),
+};
+
+/** The outermost interceptor: denies by default, and lets no error out that a client should not see. */
+function boundary(openServices: ReadonlySet<string>, log: Logger): Interceptor {
+  return (next) => async (request) => {
+    const open = openServices.has(request.service.typeName);
+    if (!open && request.contextValues.get(actorKey) === undefined) throw unauthenticated();
+    const call = `${request.service.typeName}/${request.method.name}`;
+    try {
+      const response = await next(request);
+      if (!response.stream) return response;
+      return { ...response, message: translateErrors(response.message, call, request.signal, log) };
+    } catch (error) {
+      throw toConnectError(error, call, request.signal, log);
+    }
+  };
+}
+
+async function* translateErrors<T>(
+  messages: AsyncIterable<T>,
+  call: string,
+  signal: AbortSignal,
+  log: Logger,
+): AsyncGenerator<T> {
+  try {
+    yield* messages;
+  } catch (error) {
+    throw toConnectError(error, call, signal, log);
+  }
+}
+
+function toConnectError(error: unknown, call: string, signal: AbortSignal, log: Logger): ConnectError {
+  if (error instanceof ConnectError) return error;
+  // The client has gone or the deadline has passed: the reason is already a ConnectError or an AbortError.
+  if (signal.aborted && error === signal.reason) return ConnectError.from(error, Code.Canceled);
+  if (error instanceof JobError && error.reason !== "Internal") {
+    return new ConnectError(error.message, CONNECT_CODES[error.reason]);
+  }
+  log.error({ err: error, call }, "a call failed");
+  return new ConnectError("internal error", Code.Internal);
+}

@@ -1,0 +1,53 @@
+/** Logs (JSON lines) and counters. A leaf: it knows no other room. */
+
+import pino from "pino";
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
+
+export type Log = pino.Logger;
+
+export function createLog(level: string): Log {
+  return pino({
+    level,
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    redact: { paths: ["token", "authorization", "headers.token", "headers.authorization"], censor: "[redacted]" },
+  });
+}
+
+export interface Metrics {
+  readonly registry: Registry;
+  readonly requests: Counter<"route" | "protocol" | "status">;
+  readonly batchWrites: Histogram;
+  readonly watchers: Gauge;
+  readonly faults: Counter<"room">;
+}
+
+export function createMetrics(watchers: () => number): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const registers = [registry];
+  return {
+    registry,
+    requests: new Counter({
+      name: "muster_requests_total",
+      help: "Requests answered, by route, protocol and HTTP status class",
+      labelNames: ["route", "protocol", "status"],
+      registers,
+    }),
+    batchWrites: new Histogram({
+      name: "muster_batch_writes",
+      help: "Writes that shared one database batch",
+      buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256],
+      registers,
+    }),
+    watchers: new Gauge({
+      name: "muster_watchers",
+      help: "Open watches",
+      registers,
+      collect() {
+        this.set(watchers());
+      },
+    }),
+    faults: new Counter({ name: "muster_faults_total", help: "Faults that were logged", labelNames: ["room"], registers }),
+  };
+}

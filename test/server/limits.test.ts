@@ -1,0 +1,89 @@
+import { once } from "node:events";
+import { connect as connectHttp2 } from "node:http2";
+import { Code, createClient } from "@connectrpc/connect";
+import { describe, expect, it } from "vitest";
+import { JobService } from "../../gen/kuscia/proto/api/v1alpha1/kusciaapi/job_pb.js";
+import { http2Request, postJson, rawPost, sendRaw, TRANSPORTS, useFronts } from "../front.js";
+
+const RPC = "/kuscia.proto.api.v1alpha1.kusciaapi.JobService/QueryJob";
+const QUERY = "/api/v1/job/query";
+const start = useFronts();
+const transports = Object.entries(TRANSPORTS);
+
+describe("an oversized body", () => {
+  const maxBodyBytes = 1000;
+  const large = JSON.stringify({ job_id: "a".repeat(2000) });
+
+  it("is 413 on REST, with and without a length, and the connection goes on", async () => {
+    const front = await start({ maxBodyBytes });
+    const probe = "GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    const known = rawPost(QUERY, large);
+    const chunks = `${large.length.toString(16)}\r\n${large}\r\n0\r\n\r\n`;
+    const chunked = rawPost(QUERY, chunks, { "transfer-encoding": "chunked" });
+    for (const bytes of [known, chunked]) {
+      const answer = await sendRaw(front.port, bytes + probe, "1.2.3");
+      expect(answer).toMatch(/^HTTP\/1.1 413 /);
+      expect(answer).toContain('{"status":{"code":11100,"message":"the body is larger than the limit of 1000 bytes"}}');
+      expect(answer).toContain("1.2.3");
+    }
+    expect(front.jobs.calls).toEqual([]);
+  });
+
+  it("is 413 on REST over HTTP/2, also where the client goes on sending", async () => {
+    const front = await start({ maxBodyBytes, timeouts: { request: 200 } });
+    const session = connectHttp2(front.url);
+    const stream = session.request({ ":method": "POST", ":path": QUERY, "content-type": "application/json" });
+    stream.write(large);
+    const [headers] = (await once(stream, "response")) as [Record<string, unknown>];
+    expect(headers[":status"]).toBe(413);
+    stream.on("error", () => undefined).resume();
+    await once(stream, "close");
+    session.close();
+  });
+
+  it.each(transports)("is resource_exhausted over %s", async (_name, transport) => {
+    const front = await start({ maxBodyBytes });
+    const client = createClient(JobService, transport(front.url));
+    await expect(client.queryJob({ jobId: "a".repeat(2000) })).rejects.toMatchObject({ code: Code.ResourceExhausted });
+    expect(front.jobs.calls).toEqual([]);
+  });
+});
+
+describe("JSON that is nested too deep", () => {
+  const deep = `{"tasks":${"[".repeat(100_000)}${"]".repeat(100_000)}}`;
+
+  it("is an error that says so", async () => {
+    const { url, jobs } = await start();
+    const rest = await postJson(url + QUERY, deep);
+    expect([rest.status, await rest.json()]).toEqual([
+      200,
+      { status: { code: 11101, message: "the JSON body is nested deeper than 64 levels" } },
+    ]);
+    const connect = await postJson(url + RPC, deep);
+    expect([connect.status, await connect.json()]).toEqual([
+      400,
+      { code: "invalid_argument", message: "JSON is nested deeper than 64 levels" },
+    ]);
+    expect(jobs.calls).toEqual([]);
+  });
+});
+
+describe("a deadline that no timer can hold", () => {
+  it("is shortened rather than refused or fired at once", async () => {
+    const front = await start();
+    const year = await postJson(front.url + RPC, { job_id: "a" }, { "connect-timeout-ms": "9999999999" });
+    expect([year.status, await year.json()]).toMatchObject([200, { status: { code: 11202 } }]);
+    const { trailers } = await http2Request(
+      front.url,
+      {
+        ":method": "POST",
+        ":path": RPC,
+        "content-type": "application/grpc",
+        "grpc-timeout": "99999999H",
+        te: "trailers",
+      },
+      Buffer.alloc(5),
+    );
+    expect(trailers["grpc-status"]).toBe("0");
+  });
+});
