@@ -1,0 +1,71 @@
+/**
+ * WatchJob over REST: JSON objects, one a line, in the plain JSON that Kuscia's watch uses: `type` is a number, and
+ * what is unset is left out. Kuscia leaves `type` out of ADDED frames and writes no newlines; here it is always
+ * there.
+ */
+
+import {
+  type WatchJobEventResponse,
+  WatchJobEventResponseSchema,
+  type WatchJobRequest,
+  WatchJobRequestSchema,
+} from "../../../gen/kuscia/proto/api/v1alpha1/kusciaapi/job_pb.js";
+import { ErrorCode } from "../../../gen/kuscia/proto/api/v1alpha1/errorcode/error_code_pb.js";
+import type { RestRequest, RestResponse, RestRoute } from "../../surface.js";
+import type { Hub } from "../../watch.js";
+import {
+  bodyFormat,
+  decodeBody,
+  restJson,
+  sentence,
+  statusResponse,
+  unsupportedType,
+  wantsExtensions,
+} from "./rest.js";
+import { checkWatch, watchFrames } from "./watch.js";
+
+export function watchRoute(hub: Hub): RestRoute {
+  return {
+    method: "POST",
+    path: "/api/v1/job/watch",
+    async handle(request): Promise<RestResponse> {
+      const format = bodyFormat(request.headers);
+      if (format === "unknown") return unsupportedType(request.headers.get("content-type"));
+      let watch: WatchJobRequest;
+      try {
+        watch = decodeBody(WatchJobRequestSchema, request, format);
+        checkWatch(watch);
+      } catch (error) {
+        const status = { code: ErrorCode.KusciaAPIErrRequestValidate, message: sentence(error) };
+        return statusResponse(400, status, "json");
+      }
+      const headers = { "content-type": "application/json; charset=utf-8", "cache-control": "no-store" };
+      return { status: 200, headers, body: lines(hub, watch, request) };
+    },
+  };
+}
+
+async function* lines(hub: Hub, watch: WatchJobRequest, request: RestRequest): AsyncGenerator<string> {
+  const toLine = wantsExtensions(request) ? (frame: WatchJobEventResponse) => write(frame, true) : sharedLine;
+  try {
+    for await (const frame of watchFrames(hub, watch, request.actor, request.signal)) yield toLine(frame);
+  } catch (error) {
+    // The client has gone or the server stops: the body just ends. Anything else must look broken to the client.
+    if (!request.signal.aborted) throw error;
+  }
+}
+
+const linesSoFar = new WeakMap<WatchJobEventResponse, string>();
+
+function sharedLine(frame: WatchJobEventResponse): string {
+  const known = linesSoFar.get(frame);
+  if (known !== undefined) return known;
+  const line = write(frame, false);
+  linesSoFar.set(frame, line);
+  return line;
+}
+
+function write(frame: WatchJobEventResponse, extensions: boolean): string {
+  const json = restJson(WatchJobEventResponseSchema, frame, { extensions, defaults: false });
+  return `${JSON.stringify({ type: frame.type, ...json })}\n`;
+}

@@ -1,0 +1,177 @@
+import { create } from "@bufbuild/protobuf";
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import {
+  EventType,
+  JobService,
+  type WatchJobEventResponse,
+  WatchJobRequestSchema,
+} from "../../../gen/kuscia/proto/api/v1alpha1/kusciaapi/job_pb.js";
+import { moved } from "../../../src/core/moves/states.js";
+import { watchFrames } from "../../../src/surfaces/kuscia/watch.js";
+import type { JobFrame, JobFrameKind } from "../../../src/watch.js";
+import { definitionOf, FakeHub, viewOf } from "../../fakes.js";
+import { type Front, MASTER, postJson, startFront, TRANSPORTS } from "../../front.js";
+
+const WATCH = "/api/v1/job/watch";
+
+function frame(kind: JobFrameKind, revision: bigint, state: "Pending" | "Running" | "Succeeded" = "Pending"): JobFrame {
+  const view = viewOf(definitionOf("job-1"));
+  return { kind, from: revision, revision, view: { ...view, job: { ...view.job, state: moved(state) } } };
+}
+
+let front: Front;
+beforeEach(async () => {
+  front = await startFront();
+  front.hub.present = [frame("Added", 3n)];
+});
+afterEach(() => front.server.stop());
+
+async function firstLines(response: Response, count: number): Promise<string[]> {
+  let text = "";
+  for await (const chunk of response.body ?? []) {
+    text += Buffer.from(chunk as Uint8Array).toString();
+    if (text.split("\n").length > count) break;
+  }
+  return text.split("\n").slice(0, count);
+}
+
+describe.each(Object.entries(TRANSPORTS))("WatchJob over %s", (_name, transport) => {
+  it("shows what is there, a heartbeat, then each change", async () => {
+    const frames = createClient(JobService, transport(front.url)).watchJob({})[Symbol.asyncIterator]();
+    const next = async (): Promise<WatchJobEventResponse> => (await frames.next()).value as WatchJobEventResponse;
+    expect(await next()).toMatchObject({
+      type: EventType.ADDED,
+      object: { jobId: "job-1", status: { state: "Pending" } },
+    });
+    const heartbeat = await next();
+    expect([heartbeat.type, heartbeat.object]).toEqual([EventType.HEARTBEAT, undefined]);
+    front.hub.emit(frame("Modified", 8n, "Running"));
+    front.hub.emit(frame("Deleted", 9n, "Succeeded"));
+    expect(await next()).toMatchObject({ type: EventType.MODIFIED, object: { status: { state: "Running" } } });
+    expect(await next()).toMatchObject({
+      type: EventType.DELETED,
+      object: { jobId: "job-1", status: { state: "Succeeded" } },
+    });
+    front.hub.emit({ kind: "Error", message: "watch again" });
+    expect(await next()).toMatchObject({ type: EventType.ERROR, object: { status: { errMsg: "watch again" } } });
+    expect(await frames.next()).toMatchObject({ done: true });
+  });
+
+  it("ends when its time is over", async () => {
+    const types: EventType[] = [];
+    const frames = createClient(JobService, transport(front.url)).watchJob({ timeoutSeconds: 1n });
+    for await (const { type } of frames) types.push(type);
+    expect(types).toEqual([EventType.ADDED, EventType.HEARTBEAT]);
+  });
+
+  it("refuses a time that no watch can last", async () => {
+    for (const timeoutSeconds of [-1n, 2_147_483_648n]) {
+      const frames = createClient(JobService, transport(front.url)).watchJob({ timeoutSeconds });
+      const error = ConnectError.from(
+        await frames[Symbol.asyncIterator]()
+          .next()
+          .catch((e: unknown) => e),
+      );
+      expect(error.code).toBe(Code.InvalidArgument);
+      expect(error.rawMessage).toBe(`timeout_seconds: must be between 0 and 2147483647, got ${timeoutSeconds}`);
+    }
+  });
+
+  it("ends with unavailable when the hub stops", async () => {
+    const frames = createClient(JobService, transport(front.url)).watchJob({})[Symbol.asyncIterator]();
+    await frames.next();
+    await frames.next();
+    front.hub.stop();
+    await expect(frames.next()).rejects.toMatchObject({ code: Code.Unavailable });
+  });
+});
+
+describe("WatchJob over REST", () => {
+  it("writes one object a line, its type a number, and leaves out what is unset", async () => {
+    const response = await postJson(front.url + WATCH, {});
+    expect(response.headers.get("content-type")).toBe("application/json; charset=utf-8");
+    front.hub.emit(frame("Modified", 8n, "Running"));
+    expect(await firstLines(response, 3)).toEqual([
+      JSON.stringify({ type: 0, object: objectOf("Pending") }),
+      '{"type":4}',
+      JSON.stringify({ type: 1, object: objectOf("Running") }),
+    ]);
+  });
+
+  it("sends its headers at once, also where the hub is silent", async () => {
+    front.hub.watch = () => ({ [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => undefined) }) });
+    expect((await postJson(front.url + WATCH, {})).status).toBe(200);
+  });
+
+  it("ends when its time is over", async () => {
+    front.hub.present = [];
+    expect(await (await postJson(front.url + WATCH, { timeout_seconds: 1 })).text()).toBe('{"type":4}\n');
+  });
+
+  it("breaks off when the hub stops", async () => {
+    const ended = expect(
+      postJson(front.url + WATCH, {}).then((response) => {
+        front.hub.stop();
+        return response.text();
+      }),
+    ).rejects.toThrow();
+    await ended;
+  });
+
+  it("takes protobuf and answers JSON", async () => {
+    front.hub.present = [];
+    const headers = { "content-type": "application/x-protobuf" };
+    const response = await fetch(front.url + WATCH, { method: "POST", headers, body: Buffer.of(0x10, 1) });
+    expect(response.headers.get("content-type")).toBe("application/json; charset=utf-8");
+    expect(await response.text()).toBe('{"type":4}\n');
+  });
+
+  it.each([
+    ["-1", "timeout_seconds: must be between 0 and 2147483647, got -1"],
+    ["2147483648", "timeout_seconds: must be between 0 and 2147483647, got 2147483648"],
+  ])("answers 400 to timeout_seconds %s", async (seconds, message) => {
+    const response = await postJson(front.url + WATCH, `{"timeout_seconds":${seconds}}`);
+    expect([response.status, await response.json()]).toEqual([400, { status: { code: 11100, message } }]);
+  });
+
+  it.each(["", "{", '{"timeout_seconds":"soon"}'])("answers 400 to the body %o", async (body) => {
+    const response = await postJson(front.url + WATCH, body);
+    expect([response.status, await response.json()]).toMatchObject([400, { status: { code: 11100 } }]);
+  });
+
+  function objectOf(state: string): unknown {
+    return {
+      job_id: "job-1",
+      status: {
+        state,
+        create_time: "2026-01-02T03:04:05Z",
+        tasks: [{ task_id: "job-1-psi", state: "Pending", alias: "job-psi" }],
+        stage_status_list: [
+          { domain_id: "alice", state: "JobCreateStageSucceeded" },
+          { domain_id: "bob", state: "JobCreateStageSucceeded" },
+        ],
+        approve_status_list: [
+          { domain_id: "alice", state: "JobAccepted" },
+          { domain_id: "bob", state: "JobAccepted" },
+        ],
+      },
+    };
+  }
+});
+
+it("a frame is built once for all watchers", async () => {
+  const hub = new FakeHub();
+  hub.present = [frame("Added", 3n)];
+  const request = create(WatchJobRequestSchema);
+  const first = async () => (await watchFrames(hub, request, MASTER, new AbortController().signal).next()).value;
+  expect(await first()).toBe(await first());
+});
+
+it("a watcher that stops reading lets go of the hub", async () => {
+  const hub = new FakeHub();
+  const ended = hub.ended();
+  for await (const _frame of watchFrames(hub, create(WatchJobRequestSchema), MASTER, new AbortController().signal))
+    break;
+  await ended;
+});
