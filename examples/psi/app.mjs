@@ -26,9 +26,10 @@ function asFailure(error) {
 }
 
 /** @param {Failure} failure */
-function endWith({ message }) {
+function endWith({ message, partnerFailed }) {
   process.stderr.write(`${message.replace(/\s+/g, " ")}\n`);
-  process.exit(1);
+  // The cause is at the partner. Its end is to be heard of first; the platform then stops this party anyway.
+  setTimeout(() => process.exit(1), partnerFailed ? 1_000 : 0);
 }
 
 async function main() {

@@ -167,7 +167,7 @@ export class Exchange {
     const { partner } = this.#task.endpoints;
     const known = ["", session].includes(this.#session.partner);
     if (!known || party !== partner || taskId !== this.#task.taskId) return;
-    this.#break(new Failure(`partner ${partner} failed`, { partnerKnows: true }));
+    this.#break(new Failure(`partner ${partner} failed`, { partnerKnows: true, partnerFailed: true }));
   }
 
   async #watchPartner() {

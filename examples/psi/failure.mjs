@@ -5,12 +5,13 @@
 export class Failure extends Error {
   /**
    * @param {string} message one sentence, without a full stop
-   * @param {{ partnerKnows?: boolean }} [options] `partnerKnows`: the partner has seen the same cause, or is its
-   *   author, so it need not be told
+   * @param {{ partnerKnows?: boolean, partnerFailed?: boolean }} [options] `partnerKnows`: the partner has seen the same
+   *   cause, or is its author, so it need not be told; `partnerFailed`: nothing is wrong on this side
    */
-  constructor(message, { partnerKnows = false } = {}) {
+  constructor(message, { partnerKnows = false, partnerFailed = false } = {}) {
     super(message);
     this.name = "Failure";
     this.partnerKnows = partnerKnows;
+    this.partnerFailed = partnerFailed;
   }
 }

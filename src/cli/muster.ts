@@ -1,0 +1,59 @@
+#!/usr/bin/env node
+/** The command line. */
+
+import { Command, Option } from "commander";
+import { demo } from "./demo.js";
+import { packageVersion } from "./package.js";
+import { migrateDatabase, serve } from "./serve.js";
+
+const version = packageVersion();
+
+const program = new Command("muster")
+  .description("A job control plane for work that several organisations run together.")
+  .version(version)
+  .showHelpAfterError();
+
+/** The settings that every command on the server's inside shares. Values are checked together, in config.ts. */
+function withSettings(command: Command): Command {
+  const setting = (flag: string, text: string, variable: string): Option => new Option(flag, `${text} [env: ${variable}]`);
+  return command
+    .addOption(setting("--config <file>", "settings file (default: muster.yaml where it exists)", "MUSTER_CONFIG"))
+    .addOption(setting("--data <dir>", "data directory (default: .muster)", "MUSTER_DATA"))
+    .addOption(setting("--database-url <url>", "Postgres to use (default: an embedded one under the data directory)", "DATABASE_URL"))
+    .addOption(setting("--log-level <level>", "fatal, error, warn, info, debug, trace or silent (default: info)", "MUSTER_LOG_LEVEL"));
+}
+
+const flagsOf = (options: Record<string, string | undefined>): Record<string, string | undefined> =>
+  Object.fromEntries(
+    Object.entries(options).map(([name, value]) => [name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`), value]),
+  );
+
+withSettings(program.command("serve"))
+  .description("serve gRPC, gRPC-Web, Connect and REST on one port")
+  .addOption(new Option("--listen <host:port>", "address (default: 127.0.0.1:8082) [env: MUSTER_LISTEN]"))
+  .addOption(new Option("--app-images <dir>", "folder of AppImage YAML files to load [env: MUSTER_APP_IMAGES]"))
+  .addOption(
+    new Option("--token-file <file>", "one token a line; callers must show one of them [env: MUSTER_TOKEN_FILE]"),
+  )
+  .addOption(
+    new Option("--heartbeat-seconds <n>", "quiet time before a watch gets a HEARTBEAT (default: 10) [env: MUSTER_HEARTBEAT_SECONDS]"),
+  )
+  .action((options: Record<string, string | undefined>) => serve(flagsOf(options), version));
+
+withSettings(program.command("migrate"))
+  .description("bring the database to this version's schema and end")
+  .action((options: Record<string, string | undefined>) => migrateDatabase(flagsOf(options)));
+
+program
+  .command("demo")
+  .description("run the two-party example job on a server of its own and watch it")
+  .option("--data <dir>", "data directory of the demo", ".muster/demo")
+  .action((options: { data: string }) => demo(options.data));
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  console.error(`muster: ${error instanceof Error ? error.message : String(error)}`);
+  if (error instanceof Error && error.cause instanceof Error) console.error(`  because: ${error.cause.message}`);
+  process.exitCode = 1;
+}
