@@ -114,10 +114,10 @@ test("revisions are in commit order across processes: no reader sees a later one
   const writers = [store.writer, store.secondWriter(), store.secondWriter()];
   await Promise.all(Array.from({ length: 6 }, (_, i) => submit(jobNamed(`order-${i}`))));
   const seen: bigint[] = [];
-  let done = false;
+  const writing = new AbortController();
   const reader = (async () => {
     let last = 0n;
-    while (!done) {
+    while (!writing.signal.aborted) {
       const rows = await store.query<{ revision: string }>("select revision from events where revision > $1 order by revision", [
         last.toString(),
       ]);
@@ -133,7 +133,7 @@ test("revisions are in commit order across processes: no reader sees a later one
     }),
   );
   await Promise.all(flips);
-  done = true;
+  writing.abort();
   await reader;
   const all = await store.query<{ revision: string }>("select revision from events order by revision");
   // Reading on from the last seen revision must have met every event: none became visible behind it.

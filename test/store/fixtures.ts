@@ -1,6 +1,6 @@
 /** A migrated database with a writer on it, and small jobs to write. */
 
-import pg from "pg";
+import type pg from "pg";
 import type { AppImage } from "../../src/core/image.js";
 import type { JobDefinition } from "../../src/core/job.js";
 import { createImages } from "../../src/images.js";
