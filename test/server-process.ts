@@ -9,8 +9,8 @@ import { join, resolve } from "node:path";
 
 export interface ServerProcessOptions {
   /**
-   * Kept, so that another server can start on it; as root, its parents must be searchable by all. Left out = a new folder,
-   * which goes with the server.
+   * Kept, so that another server can start on it; as root, its parents must be searchable by all. Left out = a new
+   * folder, which goes with the server.
    */
   readonly dataDirectory?: string;
   /** Further arguments of `muster serve`; paths are relative to the working directory of the test run. */
@@ -43,8 +43,8 @@ export async function startServerProcess(options: ServerProcessOptions = {}): Pr
   const ownFolder = options.dataDirectory === undefined ? await makeFolder() : undefined;
   const dataDirectory = options.dataDirectory ?? join(ownFolder ?? "", "data");
   const database = options.databaseUrl === undefined ? [] : ["--database-url", options.databaseUrl];
-  const args = [...NO_SETTINGS_FILE, "--data", dataDirectory, "--listen", "127.0.0.1:0", ...database, ...(options.args ?? [])];
-  const child = spawn(process.execPath, [PROGRAM, "serve", ...args], {
+  const args = [...NO_SETTINGS_FILE, "--data", dataDirectory, "--listen", "127.0.0.1:0", ...database];
+  const child = spawn(process.execPath, [PROGRAM, "serve", ...args, ...(options.args ?? [])], {
     stdio: ["ignore", "pipe", "pipe"],
     env: environmentWithoutSettings(),
   });
@@ -88,7 +88,7 @@ function environmentWithoutSettings(): NodeJS.ProcessEnv {
 }
 
 /** Keeps what the process writes; `listening` resolves with the address in the first log line that has one. */
-function collect({ stdout, stderr }: ChildProcess): { text(): string; readonly listening: Promise<string> } {
+function collect({ stdout, stderr }: ChildProcess): { text: () => string; listening: Promise<string> } {
   let text = "";
   const listening = new Promise<string>((found) => {
     const onText = (chunk: string): void => {

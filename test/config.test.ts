@@ -1,0 +1,95 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type Config, ConfigError, loadConfig } from "../src/config.js";
+
+let cwd: string;
+beforeAll(async () => {
+  cwd = await mkdtemp(join(tmpdir(), "muster-config-"));
+});
+afterAll(() => rm(cwd, { recursive: true }));
+
+const load = (flags: Record<string, string> = {}, env: Record<string, string> = {}): Config => loadConfig({ flags, env, cwd });
+
+function faultsOf(flags: Record<string, string>, env: Record<string, string> = {}): readonly string[] {
+  try {
+    load(flags, env);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.faults;
+    throw error;
+  }
+  throw new Error("was accepted");
+}
+
+async function withFile<T>(text: string, work: () => T): Promise<T> {
+  await writeFile(join(cwd, "muster.yaml"), text);
+  try {
+    return work();
+  } finally {
+    await rm(join(cwd, "muster.yaml"));
+  }
+}
+
+test("without any setting: loopback, an embedded Postgres, every domain, no credential", () => {
+  expect(load()).toMatchObject({
+    listen: { host: "127.0.0.1", port: 8082 },
+    dataDirectory: join(cwd, ".muster"),
+    databaseUrl: null,
+    appImagesDirectory: null,
+    domains: null,
+    tokenFile: null,
+    heartbeatMs: 10_000,
+    maxBodyBytes: 64 * 1024 * 1024,
+  });
+});
+
+test("a flag beats the environment, which beats the file", async () => {
+  await withFile("listen: 127.0.0.1:1\ndata: from-file\nheartbeat-seconds: 3\n", () => {
+    const config = load({ listen: "127.0.0.1:3" }, { MUSTER_LISTEN: "127.0.0.1:2", MUSTER_DATA: "from-env" });
+    expect(config.listen.port).toBe(3);
+    expect(config.dataDirectory).toBe(join(cwd, "from-env"));
+    expect(config.heartbeatMs).toBe(3_000);
+  });
+});
+
+test("domains say where their data is and how they approve; left empty they have the defaults", async () => {
+  await withFile("domains:\n  alice: {approval: manual, data: a}\n  bob:\nrunner: {cpu: 2, memory: 4Gi, ports: [30000, 30100]}\n", () => {
+    const config = load();
+    expect([...(config.domains ?? [])]).toEqual([
+      ["alice", { approval: "manual", dataDirectory: join(cwd, "a") }],
+      ["bob", { approval: "auto" }],
+    ]);
+    expect(config.capacity).toEqual({ cpu: "2", memory: "4Gi" });
+    expect(config.portRange).toEqual([30_000, 30_100]);
+  });
+});
+
+test("all faults at once, each with the place it came from", async () => {
+  await withFile("heartbeat-seconds: never\nrunner: {cpu: lots}\nspelling: wrong\n", () => {
+    const faults = faultsOf({ listen: "nowhere" }, { DATABASE_URL: "mysql://x" });
+    const of = (start: string) => faults.filter((fault) => fault.startsWith(start));
+    expect(of("--listen: must be host:port")).toHaveLength(1);
+    expect(of("DATABASE_URL: must begin with postgres://")).toHaveLength(1);
+    expect(of("muster.yaml: heartbeat-seconds")).toHaveLength(1);
+    expect(of("muster.yaml: runner.cpu: must be a quantity")).toHaveLength(1);
+    expect(faults.some((fault) => fault.includes("spelling"))).toBe(true);
+  });
+});
+
+test.each(["0.0.0.0:8082", "[::]:8082", "10.0.0.1:80", "muster.example:80"])(
+  "%s can be reached from elsewhere, so a credential is needed",
+  (listen) => {
+    expect(faultsOf({ listen })[0]).toMatch(/callers need a credential/);
+    expect(load({ listen, "token-file": "tokens" }).tokenFile).toBe(join(cwd, "tokens"));
+  },
+);
+
+test.each(["127.0.0.1:0", "127.9.9.9:1", "[::1]:1", "localhost:1"])("%s is loopback", (listen) => {
+  expect(load({ listen }).tokenFile).toBeNull();
+});
+
+test("a settings file that was named must be there, and be a mapping", async () => {
+  expect(faultsOf({ config: "absent.yaml" })[0]).toMatch(/absent\.yaml: ENOENT/);
+  await withFile("- a\n", () => expect(faultsOf({})[0]).toMatch(/must be a mapping/));
+});

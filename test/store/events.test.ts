@@ -1,0 +1,58 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { eventsAfter, eventsOfJob, newestRevision, pruneEvents } from "../../src/store/events.js";
+import { MASTER } from "../core/fixtures.js";
+import { jobNamed, openTestStore, type TestStore } from "./fixtures.js";
+
+let store: TestStore;
+beforeAll(async () => {
+  store = await openTestStore();
+});
+afterAll(() => store.close());
+
+const HOUR = 3_600_000;
+
+test("history older than its age is pruned as a prefix, and how far is remembered; newer events and jobs stay", async () => {
+  for (const jobId of ["old", "removed", "new"]) await store.jobs.submit({ definition: jobNamed(jobId), surface: "test" }, MASTER);
+  await store.jobs.command("Cancel", "old", MASTER, "enough");
+  await store.jobs.command("Delete", "removed", MASTER, "");
+  const [last] = await store.query<{ revision: string }>("select max(revision)::text as revision from events where job_id <> 'new'");
+  await store.query("update events set time = now() - interval '2 hours' where revision <= $1", [last?.revision]);
+  await store.query("update tombstones set deleted_at = now() - interval '2 hours'");
+  const newest = await newestRevision(store.pool);
+
+  expect(await pruneEvents(store.pool, 3 * HOUR, 1_000)).toBe(0);
+  // A limit bounds what one round removes.
+  expect(await pruneEvents(store.pool, HOUR, 2)).toBe(2);
+  while ((await pruneEvents(store.pool, HOUR, 1_000)) > 0);
+
+  const [history] = await store.query<{ floor: string }>("select floor from history");
+  expect(history?.floor).toBe(last?.revision);
+  expect((await eventsAfter(store.pool, 0n, 1_000)).every((event) => event.revision > BigInt(history?.floor ?? 0))).toBe(true);
+  expect(await newestRevision(store.pool)).toBe(newest);
+  expect(await store.query("select 1 from tombstones")).toEqual([]);
+  expect((await store.jobs.query("old", MASTER)).job).toMatchObject({ state: "Cancelled", message: "cancelled by master: enough" });
+});
+
+test("the history of a job holds its moves and commands with who, what and why", async () => {
+  await store.jobs.submit({ definition: jobNamed("told"), surface: "test" }, MASTER);
+  await store.jobs.command("Suspend", "told", { role: "domain", domain: "bob" }, "lunch");
+  const { job } = await store.jobs.query("told", MASTER);
+  const events = (await eventsOfJob(store.pool, job.uid, 0n, 100)).map(({ event }) => event);
+  expect(events.map((event) => event.kind)).toEqual(["JobCreated", "JobMoved", "TaskMoved", "Commanded", "TaskMoved", "PartyMoved", "PartyMoved", "TaskMoved", "JobMoved"]);
+  expect(events[3]).toMatchObject({ verb: "Suspend", actor: { role: "domain", domain: "bob" }, message: "lunch" });
+  expect(events.at(-1)).toMatchObject({ from: "Running", to: "Suspended", reason: "Suspended", message: "suspended by bob: lunch" });
+  const commands = await store.query("select verb, reason, result, actor from commands where job_uid = $1", [job.uid]);
+  expect(commands).toEqual([{ verb: "Suspend", reason: "lunch", result: "Suspended", actor: { role: "domain", domain: "bob" } }]);
+});
+
+test("a domain commands what the rules give it", async () => {
+  await store.jobs.submit({ definition: jobNamed("ruled"), surface: "test" }, MASTER);
+  const bob = { role: "domain", domain: "bob" } as const;
+  const carol = { role: "domain", domain: "carol" } as const;
+  await expect(store.jobs.command("Delete", "ruled", bob, "")).rejects.toMatchObject({ reason: "Forbidden" });
+  await expect(store.jobs.command("Stop", "ruled", carol, "")).rejects.toMatchObject({ reason: "Forbidden" });
+  await expect(store.jobs.query("ruled", carol)).rejects.toMatchObject({ reason: "Forbidden" });
+  await expect(store.jobs.submit({ definition: jobNamed("as-alice"), surface: "test" }, bob)).rejects.toMatchObject({ reason: "Forbidden" });
+  await store.jobs.command("Stop", "ruled", bob, "");
+  expect((await store.jobs.query("ruled", bob)).job.state).toBe("Failed");
+});
