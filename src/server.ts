@@ -12,6 +12,7 @@
  * gRPC and Connect calls get 401 and 413 as errors of their own protocol: `unauthenticated`, `resource_exhausted`.
  */
 
+import { setMaxListeners } from "node:events";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import type { Actor } from "./core/job.js";
@@ -69,6 +70,8 @@ export function createServer(options: ServerOptions): Server {
   const { surfaces, log, maxBodyBytes } = options;
   const timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
   const shutdown = new AbortController();
+  // Every open call listens to it; their number is bounded by the connections.
+  setMaxListeners(0, shutdown.signal);
   const rpcs = createRpcTable({ surfaces, maxBodyBytes, shutdownSignal: shutdown.signal, log });
   const routes = createRestTable(surfaces);
   let onLoopback = isLoopback(options.listen.host);
@@ -103,6 +106,8 @@ export function createServer(options: ServerOptions): Server {
     const match = routes.find(head.method, head.url.pathname);
     record(match?.route.path ?? "unmatched", "rest", response);
     const actor = match?.route.open ? OPEN_CALLER : options.authenticate(head.headers);
+    const calls = rpcProtocol(head.headers);
+    if (!match && calls !== "connect") return sendGrpcRefusal(response, head, actor ? Code.Unimplemented : Code.Unauthenticated);
     if (!actor) return sendEmpty(response, 401);
     if (!match) return sendText(response, 404, "404 page not found");
     await serveRoute(match, actor, head, request, response);
@@ -204,6 +209,17 @@ function sendText(response: NodeResponse, status: number, text: string): void {
   response.statusCode = status;
   response.setHeader("content-type", "text/plain; charset=utf-8");
   response.end(text);
+}
+
+/** A call of no known method, refused so that gRPC clients read it as a status and not as a broken answer. */
+function sendGrpcRefusal(response: NodeResponse, head: Head, code: Code): void {
+  response.statusCode = 200;
+  response.setHeader("content-type", head.headers.get("content-type") ?? "application/grpc");
+  response.setHeader("grpc-status", String(code));
+  const message = code === Code.Unimplemented ? `no method ${head.url.pathname} here` : "a valid credential is needed";
+  // The path is ASCII; only the sign of the encoding itself has to be encoded.
+  response.setHeader("grpc-message", message.replaceAll("%", "%25"));
+  response.end();
 }
 
 function sendEmpty(response: NodeResponse, status: number): void {

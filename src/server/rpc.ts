@@ -144,9 +144,16 @@ function toConnectError(error: unknown, call: string, signal: AbortSignal, log: 
   if (error instanceof ConnectError) return error;
   // The client has gone or the deadline has passed: the reason is already a ConnectError or an AbortError.
   if (signal.aborted && error === signal.reason) return ConnectError.from(error, Code.Canceled);
+  if (hasLeft(error)) return new ConnectError("the client has left", Code.Canceled);
   if (error instanceof JobError && error.reason !== "Internal") {
     return new ConnectError(error.message, CONNECT_CODES[error.reason]);
   }
   log.error({ err: error, call }, "a call failed");
   return new ConnectError("internal error", Code.Internal);
+}
+
+/** What reading a stream throws whose client went away in the middle. */
+function hasLeft(error: unknown): boolean {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  return code === "ERR_STREAM_PREMATURE_CLOSE" || code === "ECONNRESET" || code === "ABORT_ERR";
 }

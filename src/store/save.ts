@@ -14,23 +14,43 @@ export interface Saved {
 export async function saveDrafts(pool: Pool, entries: readonly Saved[], now: Instant): Promise<Set<string>> {
   const { rows } = await pool.query<{ answer: { won: string[] } }>({
     name: "apply-batch",
-    text: "select apply_batch($1) as answer",
-    values: [JSON.stringify(batchOf(entries, now))],
+    text: "select apply_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) as answer",
+    values: argumentsOf(batchOf(entries, now)),
   });
   return new Set(rows[0]?.answer.won ?? []);
 }
 
-function batchOf(entries: readonly Saved[], now: Instant): object {
-  const batch = {
-    jobs: [] as object[],
-    tasks: [] as object[],
-    attempts: [] as object[],
-    new_attempts: [] as object[],
-    deleted: [] as object[],
-    new_jobs: [] as object[],
-    new_tasks: [] as object[],
-    commands: [] as object[],
-    events: [] as object[],
+/** Rows by what is to be done with them, as `apply_batch` takes them. */
+interface Batch {
+  readonly jobs: object[];
+  readonly tasks: object[];
+  readonly attempts: object[];
+  readonly newAttempts: object[];
+  readonly deleted: object[];
+  readonly newJobs: object[];
+  readonly newTasks: object[];
+  readonly commands: object[];
+  readonly events: object[];
+  work: boolean;
+}
+
+function argumentsOf(batch: Batch): unknown[] {
+  const { jobs, tasks, attempts, newAttempts, deleted, newJobs, newTasks, commands, events, work } = batch;
+  const rows = [jobs, tasks, attempts, newAttempts, deleted, newJobs, newTasks, commands, events];
+  return [...rows.map((each) => JSON.stringify(each)), work];
+}
+
+function batchOf(entries: readonly Saved[], now: Instant): Batch {
+  const batch: Batch = {
+    jobs: [],
+    tasks: [],
+    attempts: [],
+    newAttempts: [],
+    deleted: [],
+    newJobs: [],
+    newTasks: [],
+    commands: [],
+    events: [],
     work: false,
   };
   for (const { draft, isNew } of entries) {
@@ -43,13 +63,13 @@ function batchOf(entries: readonly Saved[], now: Instant): object {
     }
     for (const command of draft.commands) batch.commands.push(rowFromCommand(job.uid, command));
     if (isNew) {
-      batch.new_jobs.push(rowFromJob(job, 1, now));
-      for (const task of draft.tasks.values()) batch.new_tasks.push(rowFromTask(job.uid, task));
+      batch.newJobs.push(rowFromJob(job, 1, now));
+      for (const task of draft.tasks.values()) batch.newTasks.push(rowFromTask(job.uid, task));
       continue;
     }
     batch.jobs.push(rowFromJob(job, job.version + 1, now));
     for (const index of draft.changedTasks) batch.tasks.push(rowFromTask(job.uid, draft.task(index)));
-    for (const uid of draft.newAttempts) pushAttempt(batch.new_attempts, draft, uid);
+    for (const uid of draft.newAttempts) pushAttempt(batch.newAttempts, draft, uid);
     for (const uid of draft.changedAttempts) pushAttempt(batch.attempts, draft, uid);
   }
   return batch;

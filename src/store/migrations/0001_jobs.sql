@@ -149,29 +149,33 @@ create table runners (
 
 -- Writes one batch: all changed jobs of it, in one statement that commits by itself.
 --
--- batch: { jobs, tasks, attempts, new_attempts, deleted, new_jobs, new_tasks, commands, events, work }, rows as the tables' own.
+-- Every argument but the last is an array of rows as JSON, as the tables' own. Arguments of their own, since picking a key
+-- out of one large JSON text would parse all of it each time.
 -- A changed job is written where its version is still the one it was read at (`version` holds the next one); a new job
--- where its job_id is free. Rows of a job that lost are skipped as a whole.
+-- where its job_id is free. Rows of a job that lost are skipped as a whole. `work` is told to the listeners.
 -- Answer: { won: [uid], revision } where revision is the last one given out, null where nothing was written.
 --
 -- Order: rows first, then the lock, then revisions. The lock is held to the commit, so revisions become visible in
 -- order, and only for the short end of the statement, so batches of other processes overlap with the row work.
-create function apply_batch(batch json) returns json
+create function apply_batch(
+  changed_jobs json, changed_tasks json, changed_attempts json, new_attempts json, deleted_jobs json,
+  new_jobs json, new_tasks json, new_commands json, new_events json, work boolean
+) returns json
 language plpgsql
 -- The tables grow by orders of magnitude under a cached plan; every access here is by key.
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
   won uuid[];
-  gone uuid[];
+  gone uuid[] := '{}';
   made uuid[];
   last_revision bigint;
 begin
   -- In uid order, so that two processes never wait for each other crosswise.
   with wanted as (
-    select n.uid, n.version - 1 as version from json_populate_recordset(null::jobs, batch -> 'jobs') n
+    select n.uid, n.version - 1 as version from json_to_recordset(changed_jobs) as n(uid uuid, version int)
     union all
-    select d.uid, d.version - 1 from json_to_recordset(batch -> 'deleted') as d(uid uuid, version int)
+    select d.uid, d.version - 1 from json_to_recordset(deleted_jobs) as d(uid uuid, version int)
   ), locked as (
     select j.uid from jobs j join wanted w on w.uid = j.uid and w.version = j.version order by j.uid for update of j
   )
@@ -182,7 +186,7 @@ begin
       domains = n.domains, state = n.state, reason = n.reason, message = n.message, since = n.since, wanted = n.wanted,
       cause = n.cause, counts = n.counts, started_at = n.started_at, ended_at = n.ended_at,
       interrupted_ms = n.interrupted_ms, updated_at = n.updated_at, version = n.version
-    from json_populate_recordset(null::jobs, batch -> 'jobs') n
+    from json_populate_recordset(null::jobs, changed_jobs) n
     where j.uid = n.uid and n.uid = any (won);
 
     update tasks t set
@@ -190,20 +194,20 @@ begin
       created_at = n.created_at, started_at = n.started_at, ended_at = n.ended_at, progress = n.progress,
       attempt = n.attempt, live = n.live, runner = n.runner, stopping = n.stopping, deadline = n.deadline,
       parties = n.parties
-    from json_populate_recordset(null::tasks, batch -> 'tasks') n
+    from json_populate_recordset(null::tasks, changed_tasks) n
     where t.job_uid = n.job_uid and t.idx = n.idx and n.job_uid = any (won);
 
     insert into attempts
-    select n.* from json_populate_recordset(null::attempts, batch -> 'new_attempts') n where n.job_uid = any (won);
+    select n.* from json_populate_recordset(null::attempts, new_attempts) n where n.job_uid = any (won);
 
     update attempts a set
       state = n.state, exit_code = n.exit_code, signal = n.signal, message = n.message,
       started_at = n.started_at, ended_at = n.ended_at
-    from json_populate_recordset(null::attempts, batch -> 'attempts') n
+    from json_populate_recordset(null::attempts, changed_attempts) n
     where a.uid = n.uid and n.job_uid = any (won);
 
     select coalesce(array_agg(d.uid), '{}') into gone
-    from json_to_recordset(batch -> 'deleted') as d(uid uuid) where d.uid = any (won);
+    from json_to_recordset(deleted_jobs) as d(uid uuid) where d.uid = any (won);
     if cardinality(gone) > 0 then
       insert into tombstones (job_uid, job, tasks)
       select j.uid, to_jsonb(j),
@@ -216,16 +220,16 @@ begin
     end if;
   end if;
 
-  if json_array_length(batch -> 'new_jobs') > 0 then
+  if json_array_length(new_jobs) > 0 then
     with inserted as (
-      insert into jobs select n.* from json_populate_recordset(null::jobs, batch -> 'new_jobs') n
+      insert into jobs select n.* from json_populate_recordset(null::jobs, new_jobs) n
       order by n.uid
       on conflict (job_id) do nothing
       returning uid
     )
     select coalesce(array_agg(uid), '{}') into made from inserted;
     insert into tasks
-    select n.* from json_populate_recordset(null::tasks, batch -> 'new_tasks') n where n.job_uid = any (made);
+    select n.* from json_populate_recordset(null::tasks, new_tasks) n where n.job_uid = any (made);
     won := won || made;
   end if;
 
@@ -235,21 +239,75 @@ begin
 
   insert into commands (job_uid, verb, actor, reason, time, result)
   select n.job_uid, n.verb, n.actor, n.reason, n.time, n.result
-  from json_populate_recordset(null::commands, batch -> 'commands') n
-  where n.job_uid = any (won) and not n.job_uid = any (coalesce(gone, '{}'));
+  from json_populate_recordset(null::commands, new_commands) n
+  where n.job_uid = any (won) and not n.job_uid = any (gone);
 
   perform pg_advisory_xact_lock(7261983);
   insert into events
   select nextval('revision'), n.job_uid, n.job_id, n.kind, n.time, n.detail
   from (
-    select e.* from rows from (json_populate_recordset(null::events, batch -> 'events')) with ordinality
+    select e.* from rows from (json_populate_recordset(null::events, new_events)) with ordinality
       as e(revision, job_uid, job_id, kind, time, detail, position)
     order by e.position
   ) n
   where n.job_uid = any (won);
   get diagnostics last_revision = row_count;
   last_revision := case when last_revision > 0 then currval('revision') end;
-  perform pg_notify('muster', json_build_object('revision', last_revision, 'work', batch -> 'work')::text);
+  perform pg_notify('muster', json_build_object('revision', last_revision, 'work', work)::text);
   return json_build_object('won', to_json(won), 'revision', last_revision);
+end
+$$;
+
+-- Reads what a batch of moves needs, as of one moment: heads of jobs, the tasks that the moves can touch, the open attempts
+-- of those tasks, and for new jobs the images and names that their rules ask about.
+--
+-- ids, uids: jobs to be read whole. part_uids, part_idx: pairs of job and touched task. Small jobs are read whole anyway.
+create function load_slices(
+  ids text[], uids uuid[], part_uids uuid[], part_idx int[], image_names text[], task_ids text[], whole_below int
+) returns json
+language plpgsql stable
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+begin
+  return (
+    with parts as materialized (
+      select p.uid, p.idx from unnest(part_uids, part_idx) as p(uid, idx)
+    ),
+    asked as (
+      select j.uid from jobs j where j.job_id = any (ids)
+      union select unnest(uids)
+      union select p.uid from parts p
+    ),
+    heads as materialized (
+      select j.*, (j.job_id = any (ids) or j.uid = any (uids) or (j.counts ->> 'total')::int <= whole_below) as whole
+      from asked a join jobs j on j.uid = a.uid
+    ),
+    touched as materialized (
+      select t.* from heads h join tasks t on t.job_uid = h.uid where h.whole
+      union all
+      select t.* from heads h join tasks t on t.job_uid = h.uid and t.idx in (
+        select p.idx from parts p where p.uid = h.uid
+        union select unnest(d.dependents) from parts p join tasks d on d.job_uid = p.uid and d.idx = p.idx where p.uid = h.uid
+        union (
+          -- As many ready tasks as these moves can start: the free slots and one for each task that ends.
+          select r.idx from tasks r
+          where r.job_uid = h.uid and r.state = 'Pending' and not r.live and r.waiting_on = 0
+          order by r.priority desc, r.idx
+          limit h.max_parallelism + (select count(*) from parts p where p.uid = h.uid)
+        )
+      )
+      where not h.whole
+    )
+    select json_build_object(
+      'jobs', (select json_agg(h) from heads h),
+      'tasks', (select json_agg(t) from touched t),
+      'attempts', (select json_agg(a) from touched t
+         join attempts a on a.job_uid = t.job_uid and a.task_idx = t.idx and a.number = t.attempt where t.live),
+      'images', (select json_agg(json_build_object('name', i.name, 'digest', i.digest, 'content', c.content))
+         from app_images i join app_image_contents c on c.digest = i.digest where i.name = any (image_names)),
+      'taken', (select json_agg(json_build_object('task_id', t.task_id, 'job_id', j.job_id))
+         from tasks t join jobs j on j.uid = t.job_uid where t.task_id = any (task_ids))
+    )
+  );
 end
 $$;
