@@ -9,6 +9,7 @@ import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, type TestContext } from "vitest";
+import { prepareData } from "../examples/psi/prepare.mjs";
 import { createTestDatabase, type TestDatabase } from "./database.js";
 import { type ServerProcess, startServerProcess } from "./server-process.js";
 
@@ -65,6 +66,7 @@ test("curl makes every call over Connect JSON and over REST", GENEROUS, async (c
 test("buf curl makes every call over gRPC, gRPC-Web and Connect, by reflection", GENEROUS, async (context) => {
   const output = await run(context, ["test/clients/buf-curl.sh", server.url, MANUAL_DOMAIN]);
   expect(output).toMatch(/all is well\n$/);
+  expect(faults()).toEqual([]);
 });
 
 describe("docs/clients.md does what it says", () => {
@@ -128,6 +130,47 @@ describe("docs/clients.md does what it says", () => {
     }
     return output;
   }
+});
+
+describe("README.md's calls do what they say", () => {
+  let blocks: string[];
+
+  beforeAll(async () => {
+    const section = (await readFile("README.md", "utf8")).split("## Call it\n")[1]?.split("\n## ")[0] ?? "";
+    const here = section
+      .replaceAll("127.0.0.1:8082", server.url.replace("http://", ""))
+      .replaceAll("/tmp/muster-", `${folder}/readme-`)
+      .replaceAll('"timeout_seconds": 5', '"timeout_seconds": 1')
+      .replaceAll("TimeoutSeconds: 5", "TimeoutSeconds: 1")
+      .replaceAll("timeout_seconds=5", "timeout_seconds=1");
+    blocks = [...here.matchAll(/^```sh\n([^]*?)^```$/gm)].map(([, commands = ""]) => commands);
+    expect(blocks).toHaveLength(5);
+    const data = (domain: string): string => join(server.dataDirectory, "domains", domain, "data");
+    await prepareData(data("alice"), data("bob"));
+    await runExampleJob();
+  });
+
+  test("REST, Connect JSON and buf curl, one after the other in one shell", GENEROUS, async (context) => {
+    if (!runs("curl", ["--version"])) return skip(context, NO_CURL);
+    const output = await run(context, ["bash", "-euo", "pipefail", "-c", blocks.slice(0, 3).join("\n")]);
+    // Create, query and watch, three times.
+    expect(output.match(/"message": ?"success"/g)?.length).toBeGreaterThanOrEqual(6);
+    expect(output).toMatch(/^\{"type":4\}$/m);
+    expect(output.match(/HEARTBEAT/g)?.length).toBe(2);
+  });
+
+  test("Python", GENEROUS, async (context) => {
+    if (pythonWithGrpc() !== "/usr/bin/python3") return skip(context, NO_PYTHON);
+    const output = await run(context, ["bash", "-euo", "pipefail", "-c", blocks[3] ?? ""]);
+    expect(output).toMatch(/^success\nSucceeded\n[^]*^ADDED job-alice-bob-001 Succeeded\n[^]*^HEARTBEAT/m);
+  });
+
+  test("Go", GENEROUS, async (context) => {
+    const missing = missingForGo();
+    if (missing !== undefined) return skip(context, missing);
+    const output = await run(context, ["bash", "-euo", "pipefail", "-c", blocks[4] ?? ""]);
+    expect(output).toMatch(/^ADDED job-alice-bob-001 Succeeded$/m);
+  });
 });
 
 /** Runs the job of the page to its end, so that how far it has come is no matter of luck. */
