@@ -1,39 +1,95 @@
 /**
- * From a request's headers to the caller. Without a token file there are no credentials: every caller is a master without
- * a domain, which is why such a server listens on loopback only. With one, a caller shows a token out of it, as header
- * `Token`, as metadata `token`, or as `Authorization: Bearer`.
+ * From a request's head and the connection's client certificate to the caller. A token comes as header `Token`, as gRPC
+ * metadata `token`, or as `Authorization: Bearer`. What that means is decided in core/access.ts; here are the files, the
+ * clock and the count of requests.
  */
 
-import { createHash, timingSafeEqual } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { CredentialsError, findCredential, type HashedCredential, parseCredentials, parseTokenFile } from "./access/credentials.js";
+import { ConfigError } from "./config.js";
+import { type ClientCertificate, identify } from "./core/access.js";
+import { DOMAIN_ID } from "./core/dag.js";
 import type { Actor } from "./core/job.js";
+import { type Bucket, type RateLimit, takeOne } from "./core/rate.js";
+import { KeptFile } from "./kept-file.js";
 
-export type Authenticate = (headers: Headers) => Actor | undefined;
+export type Admission =
+  | {
+      readonly kind: "Admitted";
+      readonly actor: Actor;
+      /** True where no token was shown: a browser may have sent the request for a web page. */
+      readonly ambient: boolean;
+    }
+  | { readonly kind: "Unauthenticated" }
+  | { readonly kind: "TooMany"; readonly waitMs: number };
 
-const MASTER: Actor = { role: "master", domain: null };
+/** `certificate` is verified already. Counts the request, where there is a limit. */
+export type Authenticate = (headers: Headers, certificate: ClientCertificate | undefined) => Admission;
 
-const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
+export interface AccessOptions {
+  /** Null = none. Where neither file is there and certificates are not demanded, everyone is a master. */
+  readonly tokenFile: string | null;
+  readonly credentialsFile: string | null;
+  /** True where every connection shows a client certificate. */
+  readonly certificates: boolean;
+  /** Null = every well-formed name is a domain's. */
+  readonly domains: ReadonlySet<string> | null;
+  /** Null = no limit. For each credential by itself. */
+  readonly rateLimit: RateLimit | null;
+  readonly now: () => number;
+  /** A file has changed: what is in force now, or why the old content stays. */
+  readonly onReload: (file: string, result: { readonly credentials: number } | { readonly error: unknown }) => void;
+}
 
-/** Throws where the file cannot be read or holds no token. One token a line; blank lines and `#` lines are skipped. */
-export function createAuthenticator(tokenFile: string | null): Authenticate {
-  if (tokenFile === null) return () => MASTER;
-  const tokens = readFileSync(tokenFile, "utf8")
-    .split("\n")
-    .map((line) => line.trim())
-    .filter((line) => line !== "" && !line.startsWith("#"))
-    .map(digest);
-  if (tokens.length === 0) throw new Error(`${tokenFile} holds no token`);
-  return (headers) => {
-    const shown = headers.get("token") ?? bearer(headers.get("authorization"));
-    if (!shown) return undefined;
-    // Digests have one length and every token is compared, so time tells nothing about how much of a guess was right.
-    const guess = digest(shown);
-    let known = false;
-    for (const token of tokens) known = timingSafeEqual(token, guess) || known;
-    return known ? MASTER : undefined;
+/** Throws ConfigError where a file cannot be read or is broken, naming the file, the entry and the field. */
+export function createAuthenticator(options: AccessOptions): Authenticate {
+  const { tokenFile, credentialsFile, domains, rateLimit, now } = options;
+  const isDomain = (name: string): boolean => domains?.has(name) ?? DOMAIN_ID.test(name);
+  const files = [
+    ...(tokenFile === null ? [] : [openFile(tokenFile, parseTokenFile, options)]),
+    ...(credentialsFile === null ? [] : [openFile(credentialsFile, (text) => parseCredentials(text, isDomain), options)]),
+  ];
+  const open = files.length === 0 && !options.certificates;
+  const buckets = new Map<string, Bucket>();
+
+  return (headers, certificate) => {
+    const token = headers.get("token") ?? bearer(headers.get("authorization"));
+    const shown = {
+      token: token === null ? null : (credentialOf(files, token) ?? ("unknown" as const)),
+      certificate: certificate ?? null,
+      source: headers.get("kuscia-source"),
+    };
+    const identity = identify(shown, { now: now(), open, isDomain });
+    if (!identity) return { kind: "Unauthenticated" };
+    if (rateLimit) {
+      const { bucket, waitMs } = takeOne(buckets.get(identity.credential), rateLimit, now());
+      buckets.set(identity.credential, bucket);
+      if (waitMs > 0) return { kind: "TooMany", waitMs };
+    }
+    return { kind: "Admitted", actor: identity.actor, ambient: identity.ambient };
   };
 }
 
-function bearer(header: string | null): string | undefined {
-  return /^Bearer +(\S+)$/i.exec(header ?? "")?.[1];
+type Credentials = readonly HashedCredential[];
+
+function openFile(path: string, parse: (text: string) => Credentials, options: AccessOptions): KeptFile<Credentials> {
+  try {
+    return new KeptFile(path, {
+      parse,
+      now: options.now,
+      onFault: (error) => options.onReload(path, { error }),
+      onChange: (content) => options.onReload(path, { credentials: content.length }),
+    });
+  } catch (error) {
+    const faults = error instanceof CredentialsError ? error.faults : [error instanceof Error ? error.message : String(error)];
+    throw new ConfigError(faults.map((fault) => `${path}: ${fault}`));
+  }
+}
+
+/** The credentials file rules where both files hold the token. */
+function credentialOf(files: readonly KeptFile<Credentials>[], token: string): HashedCredential | undefined {
+  return files.map((file) => findCredential(file.content, token)).findLast((found) => found !== undefined);
+}
+
+function bearer(header: string | null): string | null {
+  return /^Bearer +(\S+)$/i.exec(header ?? "")?.[1] ?? null;
 }

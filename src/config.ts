@@ -4,12 +4,14 @@
  */
 
 import { existsSync, readFileSync } from "node:fs";
-import { isIP } from "node:net";
 import { resolve } from "node:path";
 import { parse as parseYaml } from "yaml";
-import { z } from "zod";
+import { contradictions, SCALARS, schema, type Settings } from "./config/settings.js";
+import type { PartyCommands } from "./core/access.js";
 import { DEFAULT_LIMITS, type Limits } from "./core/dag.js";
-import { parseQuantity } from "./core/quantity.js";
+import type { RateLimit } from "./core/rate.js";
+
+export { isLoopback } from "./config/settings.js";
 
 export interface DomainConfig {
   /** Folder of the domain's own data; absent = under the data directory. */
@@ -17,8 +19,22 @@ export interface DomainConfig {
   readonly approval: "auto" | "manual";
 }
 
+/** Absolute paths of PEM files. */
+export interface TlsFiles {
+  readonly cert: string;
+  readonly key: string;
+  /** Signs client certificates; null = none are asked for. */
+  readonly clientCa: string | null;
+}
+
 export interface Config {
   readonly listen: { readonly host: string; readonly port: number };
+  /** A second port for the same; null = none. */
+  readonly listenGrpc: { readonly host: string; readonly port: number } | null;
+  /** Where apps of this machine report their progress in cleartext; null = at `listen`. */
+  readonly listenReports: { readonly host: string; readonly port: number } | null;
+  /** Null = cleartext (NOTLS). */
+  readonly tls: TlsFiles | null;
   /** Absolute. Holds the embedded Postgres, the domains' folders and the attempts. */
   readonly dataDirectory: string;
   /** Null = the embedded Postgres. */
@@ -27,8 +43,12 @@ export interface Config {
   readonly appImagesDirectory: string | null;
   /** Null = any domain that a job names. */
   readonly domains: ReadonlyMap<string, DomainConfig> | null;
-  /** Absolute; null = no credential is asked for. */
+  /** Absolute; null = none. Without either file and without client certificates no credential is asked for. */
   readonly tokenFile: string | null;
+  readonly credentialsFile: string | null;
+  readonly partyCommands: PartyCommands;
+  /** For each credential; null = no limit. */
+  readonly rateLimit: RateLimit | null;
   readonly imageCommands: "any" | "none" | ReadonlySet<string>;
   readonly capacity: { readonly cpu?: string; readonly memory?: string };
   readonly portRange: readonly [number, number];
@@ -60,64 +80,6 @@ export interface ConfigSources {
 
 type Sources = Required<ConfigSources>;
 
-/** Settings that flag, environment and file all know. */
-const SCALARS = {
-  listen: "MUSTER_LISTEN",
-  data: "MUSTER_DATA",
-  "database-url": "DATABASE_URL",
-  "app-images": "MUSTER_APP_IMAGES",
-  "token-file": "MUSTER_TOKEN_FILE",
-  "log-level": "MUSTER_LOG_LEVEL",
-  "heartbeat-seconds": "MUSTER_HEARTBEAT_SECONDS",
-} as const;
-
-const DEFAULT_LISTEN = "127.0.0.1:8082";
-
-const quantity = z
-  .union([z.string(), z.number()])
-  .transform(String)
-  .refine((text) => (parseQuantity(text) ?? -1) >= 0, "must be a quantity such as 2, 500m or 4Gi");
-
-const seconds = z.coerce.number().positive().max(86_400);
-
-const schema = z.strictObject({
-  listen: z.string().default(DEFAULT_LISTEN),
-  data: z.string().default(".muster"),
-  "database-url": z
-    .string()
-    .regex(/^postgres(ql)?:\/\//, "must begin with postgres:// or postgresql://")
-    .optional(),
-  "app-images": z.string().optional(),
-  "token-file": z.string().optional(),
-  "log-level": z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
-  "heartbeat-seconds": seconds.default(10),
-  "max-body-bytes": z.coerce.number().int().positive().default(64 << 20),
-  "history-hours": z.coerce.number().positive().default(24 * 7),
-  "pool-size": z.coerce.number().int().min(2).max(100).default(4),
-  "image-commands": z.union([z.enum(["any", "none"]), z.array(z.string().min(1))]).default("any"),
-  domains: z
-    .record(
-      z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, "must be a domain id"),
-      z.strictObject({ data: z.string().optional(), approval: z.enum(["auto", "manual"]).default("auto") }).nullable(),
-    )
-    .optional(),
-  runner: z
-    .strictObject({
-      cpu: quantity.optional(),
-      memory: quantity.optional(),
-      ports: z.tuple([z.int().min(1024).max(65_535), z.int().min(1024).max(65_535)]).default([20_000, 32_767]),
-    })
-    .default({ ports: [20_000, 32_767] }),
-  limits: z
-    .strictObject({
-      tasks: z.int().positive().optional(),
-      dependencies: z.int().positive().optional(),
-      parallelism: z.int().positive().optional(),
-      parties: z.int().positive().optional(),
-    })
-    .default({}),
-});
-
 export function loadConfig(given: ConfigSources): Config {
   return parseConfig({ env: process.env, cwd: process.cwd(), ...given });
 }
@@ -139,32 +101,33 @@ function parseConfig(sources: Sources): Config {
       origin.set(key, `--${key}`);
     }
   }
+  nestTls(given, origin);
   const parsed = schema.safeParse(given);
   for (const issue of parsed.error?.issues ?? []) {
     const [key, ...rest] = issue.path.map(String);
-    const where = origin.get(key ?? "") ?? file.name;
-    faults.push(`${[where, ...rest].join(".")}: ${issue.message}`);
+    const nested = origin.get(`${key}.${rest[0]}`);
+    const where = nested === undefined ? [origin.get(key ?? "") ?? file.name, ...rest] : [nested];
+    faults.push(`${where.join(".")}: ${issue.message}`);
   }
-  const listen = parseListen(typeof given["listen"] === "string" ? given["listen"] : DEFAULT_LISTEN);
-  if (!listen) faults.push(`${origin.get("listen") ?? "listen"}: must be host:port, e.g. 127.0.0.1:8082`);
-  const tokenFile = parsed.data?.["token-file"] ?? null;
-  if (listen && !isLoopback(listen.host) && tokenFile === null) {
-    faults.push(
-      `${origin.get("listen") ?? "listen"}: ${listen.host} can be reached from other machines, so callers need a credential: ` +
-        "set token-file, or listen on 127.0.0.1",
-    );
-  }
-  if (!parsed.success || !listen || faults.length > 0) throw new ConfigError(faults);
+  if (parsed.data) faults.push(...contradictions(parsed.data, (key) => origin.get(key) ?? key));
+  if (!parsed.success || faults.length > 0) throw new ConfigError(faults);
   const { data } = parsed;
   const path = (text: string | undefined): string | null => (text === undefined ? null : resolve(sources.cwd, text));
   const domains = data.domains && Object.entries(data.domains).map(([domain, entry]) => [domain, domainFrom(entry, path)] as const);
   return Object.freeze({
-    listen,
+    listen: data.listen,
+    listenGrpc: data["listen-grpc"] ?? null,
+    // A cleartext port of the server takes the reports itself.
+    listenReports: data.protocol === "NOTLS" ? null : data["listen-reports"],
+    tls: tlsFrom(data, path),
     dataDirectory: resolve(sources.cwd, data.data),
     databaseUrl: data["database-url"] ?? null,
     appImagesDirectory: path(data["app-images"]),
     domains: domains ? new Map(domains) : null,
-    tokenFile: path(tokenFile ?? undefined),
+    tokenFile: path(data["token-file"]),
+    credentialsFile: path(data.credentials),
+    partyCommands: data["party-commands"],
+    rateLimit: rateLimitFrom(data["rate-limit"]),
     imageCommands: Array.isArray(data["image-commands"]) ? new Set(data["image-commands"]) : data["image-commands"],
     capacity: {
       ...(data.runner.cpu === undefined ? {} : { cpu: data.runner.cpu }),
@@ -182,6 +145,31 @@ function parseConfig(sources: Sources): Config {
     },
     logLevel: data["log-level"],
   });
+}
+
+/** In the file these are the mapping `tls`; flags and environment are flat. */
+function nestTls(given: Record<string, unknown>, origin: Map<string, string>): void {
+  for (const name of ["cert", "key", "ca"]) {
+    const flat = given[`tls-${name}`];
+    const from = origin.get(`tls-${name}`);
+    if (flat === undefined || from === undefined || from.endsWith(`: tls-${name}`)) continue;
+    delete given[`tls-${name}`];
+    const mapping = given["tls"];
+    given["tls"] = { ...(typeof mapping === "object" ? mapping : {}), [name]: flat };
+    origin.set(`tls.${name}`, from);
+  }
+}
+
+function tlsFrom({ protocol, tls }: Settings, path: (text: string) => string | null): TlsFiles | null {
+  const [cert, key] = [path(tls.cert ?? ""), path(tls.key ?? "")];
+  if (protocol === "NOTLS" || cert === null || key === null) return null;
+  return { cert, key, clientCa: protocol === "MTLS" ? path(tls.ca ?? "") : null };
+}
+
+function rateLimitFrom(given: Settings["rate-limit"]): RateLimit | null {
+  if (!given) return null;
+  const perSecond = given["per-second"];
+  return { perSecond, burst: given.burst ?? Math.max(1, Math.ceil(perSecond)) };
 }
 
 function domainFrom(
@@ -206,16 +194,4 @@ function readConfigFile(sources: Sources, faults: string[]): { name: string; val
     faults.push(`${name}: ${error instanceof Error ? error.message : String(error)}`);
   }
   return { name, values: {} };
-}
-
-function parseListen(text: string): { host: string; port: number } | undefined {
-  const match = /^(\[[0-9a-fA-F:.]+\]|[^:\s]+):(\d{1,5})$/.exec(text);
-  const port = Number(match?.[2]);
-  if (!match?.[1] || !(port <= 65_535)) return undefined;
-  return { host: match[1].replace(/^\[|\]$/g, ""), port };
-}
-
-export function isLoopback(host: string): boolean {
-  if (host === "localhost") return true;
-  return isIP(host) === 4 ? host.startsWith("127.") : host === "::1";
 }

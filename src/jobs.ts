@@ -5,7 +5,7 @@
 
 import { createHash, randomBytes } from "node:crypto";
 import { v7 as uuid, validate as isUuid } from "uuid";
-import { checkCommand, checkSubmit, maySee } from "./core/access.js";
+import { checkCommand, checkSubmit, maySee, type PartyCommands } from "./core/access.js";
 import { checkDefinition, domainsOf, type Limits } from "./core/dag.js";
 import { invalid, JobError, jobNotFound } from "./core/error.js";
 import { templateForRole } from "./core/image.js";
@@ -48,7 +48,7 @@ export interface CommandOptions {
 export interface Jobs {
   /** Errors: InvalidArgument (an unknown image too), AlreadyExists, Forbidden. */
   submit(submission: Submission, actor: Actor): Promise<Submitted>;
-  /** Errors: NotFound, Forbidden. */
+  /** Errors: NotFound, also for a job that the caller may not see. */
   query(jobId: string, actor: Actor): Promise<JobView>;
   /** One database round, all jobs as of one moment. */
   queryMany(jobIds: readonly string[], actor: Actor): Promise<QueriedJobs>;
@@ -68,6 +68,8 @@ export interface JobsOptions {
   readonly domains: ReadonlySet<string> | null;
   /** Domains that approve by hand. */
   readonly manualDomains: ReadonlySet<string>;
+  /** `safe` where left out. */
+  readonly partyCommands?: PartyCommands;
 }
 
 export function createJobs(options: JobsOptions): Jobs {
@@ -98,8 +100,8 @@ export function createJobs(options: JobsOptions): Jobs {
 
     async query(jobId, actor) {
       const view = (await viewsByJobId(pool, [jobId])).views[0];
-      if (!view) throw jobNotFound(jobId);
-      if (!maySee(actor, view.job)) throw new JobError("Forbidden", `job "${jobId}" is not visible to this caller`);
+      // A job that the caller may not see reads like one that is not there.
+      if (!view || !maySee(actor, view.job)) throw jobNotFound(jobId);
       return view;
     },
 
@@ -115,7 +117,7 @@ export function createJobs(options: JobsOptions): Jobs {
         target: { jobId },
         touch: "whole",
         move: (draft, now) => {
-          checkCommand(actor, verb, draft.job);
+          checkCommand(actor, verb, draft.job, options.partyCommands);
           return command(draft, verb, { actor, reason, now, ...commandOptions });
         },
       });

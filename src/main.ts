@@ -6,7 +6,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { createAuthenticator } from "./access.js";
-import { type Config, isLoopback } from "./config.js";
+import { type Config, isLoopback, type TlsFiles } from "./config.js";
 import { lockFolder } from "./folder-lock.js";
 import { createImages } from "./images.js";
 import { createJobs } from "./jobs.js";
@@ -14,7 +14,7 @@ import { createLogs } from "./logs.js";
 import { type EmbeddedPostgres, startEmbeddedPostgres } from "./postgres.js";
 import { createLocalRunner } from "./runners/local/runner.js";
 import { Scheduler } from "./scheduler.js";
-import { createServer } from "./server.js";
+import { type Address, createServer } from "./server.js";
 import { Writer } from "./store/batch.js";
 import { Listener } from "./store/listen.js";
 import { migrate } from "./store/migrate.js";
@@ -22,12 +22,13 @@ import { createPool } from "./store/pool.js";
 import { loadAppImages } from "./surfaces/kuscia/app-image-file.js";
 import { createKusciaSurface } from "./surfaces/kuscia/surface.js";
 import { createMusterSurface } from "./surfaces/muster/surface.js";
-import { createSystemSurface } from "./surfaces/system/surface.js";
+import { createReportSurface, createSystemSurface } from "./surfaces/system/surface.js";
 import { createMetrics, type Log } from "./telemetry.js";
+import { createTlsSource, type TlsMaterial } from "./tls.js";
 import { WatchHub } from "./watch.js";
 
 export interface Muster {
-  /** `http://host:port` that clients on this machine can use. */
+  /** `http://host:port`, with TLS `https://...`, that clients on this machine can use. */
   readonly url: string;
   /** Resolves with the reason when the server cannot go on by itself. */
   readonly broken: Promise<string>;
@@ -69,7 +70,20 @@ async function start(
   // Attempts of this folder have one runner; a second server on it would adopt them too.
   const lock = await lockFolder(join(config.dataDirectory, "runner"));
   onStop(() => lock.release());
-  const authenticate = createAuthenticator(config.tokenFile);
+  const domains = config.domains && new Set(config.domains.keys());
+  const authenticate = createAuthenticator({
+    tokenFile: config.tokenFile,
+    credentialsFile: config.credentialsFile,
+    certificates: config.tls !== null && config.tls.clientCa !== null,
+    domains,
+    rateLimit: config.rateLimit,
+    now: Date.now,
+    onReload: (file, result) => {
+      if ("error" in result) log.error({ err: result.error, file }, "the changed file is broken; the old credentials stay");
+      else log.info({ file, ...result }, "took over changed credentials");
+    },
+  });
+  const tls = config.tls && openTls(config.tls, log);
   const postgres = config.databaseUrl === null ? await embeddedPostgres(config, log, onStop) : undefined;
   const connectionString = config.databaseUrl ?? postgres?.connectionString ?? "";
 
@@ -94,9 +108,9 @@ async function start(
   onStop(() => writer.close());
 
   const hub = new WatchHub({ pool, heartbeatMs: config.heartbeatMs, onFault: fault("watch") });
-  const domains = config.domains && new Set(config.domains.keys());
   const manual = [...(config.domains ?? [])].filter(([, domain]) => domain.approval === "manual").map(([domain]) => domain);
-  const jobs = createJobs({ pool, writer, limits: config.limits, domains, manualDomains: new Set(manual) });
+  const { limits, partyCommands } = config;
+  const jobs = createJobs({ pool, writer, limits, domains, manualDomains: new Set(manual), partyCommands });
   const images = createImages({ pool, commands: config.imageCommands });
   if (config.appImagesDirectory !== null) {
     const loaded = await loadAppImages(config.appImagesDirectory);
@@ -106,7 +120,7 @@ async function start(
 
   const runner = await createLocalRunner({
     dataDirectory: config.dataDirectory,
-    progressUrl: (attemptUid) => `${address.url}/v1/attempts/${attemptUid}/progress`,
+    progressUrl: (attemptUid) => `${reportUrl}/v1/attempts/${attemptUid}/progress`,
     domains: config.domains,
     capacity: config.capacity,
     portRange: config.portRange,
@@ -139,13 +153,25 @@ async function start(
   ];
   const server = createServer({
     listen: config.listen,
+    ...(config.listenGrpc === null ? {} : { alsoListen: config.listenGrpc }),
+    ...(tls === null ? {} : { tls }),
     surfaces,
     authenticate,
-    credentialed: config.tokenFile !== null,
     maxBodyBytes: config.maxBodyBytes,
     log,
     onRequest: ({ route, protocol, status }) => metrics.requests.inc({ route, protocol, status: `${Math.floor(status / 100)}xx` }),
   });
+
+  // Apps hold no certificate, so they report over a cleartext port that only this machine can reach.
+  const reports =
+    config.listenReports &&
+    createServer({
+      listen: config.listenReports,
+      surfaces: [createReportSurface({ jobs, log })],
+      authenticate: () => ({ kind: "Unauthenticated" }),
+      maxBodyBytes: config.maxBodyBytes,
+      log,
+    });
 
   await hub.start();
   onStop(() => scheduler.stop());
@@ -154,13 +180,18 @@ async function start(
   onStop(() => hub.stop());
   onStop(() => server.stop());
   // The door opens before work starts, since the apps of adopted and new tasks report to it.
-  const address = reachable(await server.start());
+  const bound = await server.start();
+  const scheme = tls === null ? "http" : "https";
+  const url = urlOf(scheme, bound);
+  if (reports) onStop(() => reports.stop());
+  const reportUrl = reports ? urlOf("http", await reports.start()) : url;
   await scheduler.start();
-  log.info({ listen: address.url, runner: runner.id }, "serving");
+  const also = bound.also && { listenGrpc: urlOf(scheme, bound.also) };
+  log.info({ listen: url, ...also, runner: runner.id }, "serving");
   const broken = postgres
     ? postgres.exited.then(({ code, signal }) => `the embedded Postgres ended by itself (${signal ?? `code ${code}`})`)
     : new Promise<string>(() => undefined);
-  return { url: address.url, broken };
+  return { url, broken };
 }
 
 async function embeddedPostgres(
@@ -176,9 +207,20 @@ async function embeddedPostgres(
   return postgres;
 }
 
+function openTls(files: TlsFiles, log: Log): () => TlsMaterial {
+  return createTlsSource({
+    files,
+    now: Date.now,
+    onReload: (error) => {
+      if (error === undefined) log.info("took over a changed certificate");
+      else log.error({ err: error }, "the changed certificate files cannot be used; the old ones stay");
+    },
+  });
+}
+
 /** A wildcard address is reached over loopback from here. */
-function reachable({ host, port }: { host: string; port: number }): { url: string } {
+function urlOf(scheme: "http" | "https", { host, port }: Address): string {
   const wildcard = host === "0.0.0.0" || host === "::";
   const name = wildcard || (isLoopback(host) && host !== "::1") ? "127.0.0.1" : host;
-  return { url: `http://${name.includes(":") ? `[${name}]` : name}:${port}` };
+  return `${scheme}://${name.includes(":") ? `[${name}]` : name}:${port}`;
 }

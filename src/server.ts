@@ -1,5 +1,6 @@
 /**
- * The front door: one port for gRPC, gRPC-Web, Connect and plain HTTP routes, over HTTP/1.1 and HTTP/2.
+ * The front door: one port for gRPC, gRPC-Web, Connect and plain HTTP routes, over HTTP/1.1 and HTTP/2, in cleartext or
+ * over TLS. A second port may serve the same.
  *
  * The server knows no protocol's meaning. It decides about a request's head (where it comes from, who sends it), finds
  * the surface that claims its path, bounds its body, and sees to it that no request can end the process. What it
@@ -8,20 +9,23 @@
  *   400  a Host that is none, a target that is no URL      403  a foreign web page, or a foreign name on loopback
  *   401  no valid credential (empty body on plain routes)  404  a path and method that no surface claims
  *   413  a body over the limit, 415  a content type that any web page could send (both in the surface's words)
+ *   429  more requests than the credential may send (in the surface's words)
  *
- * gRPC and Connect calls get 401 and 413 as errors of their own protocol: `unauthenticated`, `resource_exhausted`.
+ * gRPC and Connect calls get 401, 413 and 429 as errors of their own protocol: `unauthenticated`, `resource_exhausted`.
  */
 
 import { setMaxListeners } from "node:events";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Logger } from "pino";
-import type { Actor } from "./core/job.js";
+import type { Admission, Authenticate } from "./access.js";
 import { foreignPage, isFormContentType, isLoopback, isTooDeep, MAX_JSON_DEPTH } from "./server/guard.js";
 import { bodyOf, hasBody, type Head, mayBeJson, readHead, rpcProtocol } from "./server/head.js";
-import { createListener, type ListenerTimeouts, type NodeRequest, type NodeResponse } from "./server/listener.js";
+import { createListener, type Listener, type ListenerTimeouts, type NodeRequest, type NodeResponse } from "./server/listener.js";
 import { createRestTable, readBody, type RestMatch, sendRest } from "./server/rest.js";
-import { createRpcTable } from "./server/rpc.js";
+import { createRpcTable, NO_CREDENTIAL, TOO_MANY } from "./server/rpc.js";
+import { clientCertificateOf } from "./server/tls.js";
 import type { Refusal, RestResponse, Surface } from "./surface.js";
+import type { TlsMaterial } from "./tls.js";
 
 /** One answered request, for metrics. */
 export interface RequestRecord {
@@ -33,13 +37,20 @@ export interface RequestRecord {
   readonly seconds: number;
 }
 
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
 export interface ServerOptions {
-  readonly listen: { readonly host: string; readonly port: number };
+  readonly listen: Address;
+  /** A second port for the same, for clients that know one for HTTP and one for gRPC. */
+  readonly alsoListen?: Address;
+  /** Asked at each handshake. Without it the ports are cleartext; with it cleartext is refused. */
+  readonly tls?: () => TlsMaterial;
   readonly surfaces: readonly Surface[];
-  /** The caller of a request, undefined where its credential is missing or wrong. */
-  authenticate(headers: Headers): Actor | undefined;
-  /** True where `authenticate` demands a credential. Else bodies need a content type that no web page can send. */
-  readonly credentialed: boolean;
+  /** The caller of a request. Bodies of ambient callers need a content type that no web page can send. */
+  readonly authenticate: Authenticate;
   readonly maxBodyBytes: number;
   readonly log: Logger;
   readonly timeouts?: Partial<ServerTimeouts>;
@@ -52,8 +63,8 @@ export interface ServerTimeouts extends ListenerTimeouts {
 }
 
 export interface Server {
-  /** Resolves with the address in use. Repeating it gives the same answer. */
-  start(): Promise<{ readonly host: string; readonly port: number }>;
+  /** Resolves with the addresses in use. Repeating it gives the same answer. */
+  start(): Promise<Address & { readonly also?: Address }>;
   /** Ends streams with `unavailable`, lets other requests finish within the drain time. May be repeated. */
   stop(): Promise<void>;
 }
@@ -74,21 +85,30 @@ export function createServer(options: ServerOptions): Server {
   setMaxListeners(0, shutdown.signal);
   const rpcs = createRpcTable({ surfaces, maxBodyBytes, shutdownSignal: shutdown.signal, log });
   const routes = createRestTable(surfaces);
-  let onLoopback = isLoopback(options.listen.host);
 
-  const listener = createListener((request, response) => {
-    // A client that goes away makes both fail at any time; the signals tell those who have to know.
-    request.on("error", () => undefined);
-    response.on("error", () => undefined);
-    serve(request, response).catch((error: unknown) => {
-      if (isGone(response)) return;
-      log.error({ err: error, path: request.url }, "a request failed");
-      if (response.headersSent) abandon(response);
-      else sendText(response, 500, "internal error");
-    });
-  }, timeouts);
+  function openDoor(address: Address): Door {
+    let onLoopback = isLoopback(address.host);
+    const receive = (request: NodeRequest, response: NodeResponse): void => {
+      // A client that goes away makes both fail at any time; the signals tell those who have to know.
+      request.on("error", () => undefined);
+      response.on("error", () => undefined);
+      serve(request, response, onLoopback).catch((error: unknown) => {
+        if (isGone(response)) return;
+        log.error({ err: error, path: request.url }, "a request failed");
+        if (response.headersSent) abandon(response);
+        else sendText(response, 500, "internal error");
+      });
+    };
+    const listener = createListener(receive, timeouts, options.tls);
+    const listen = async (): Promise<Address> => {
+      const inUse = await listener.listen(address.host, address.port);
+      onLoopback = isLoopback(inUse.host);
+      return inUse;
+    };
+    return { listen, drain: (graceMs) => listener.drain(graceMs) };
+  }
 
-  async function serve(request: NodeRequest, response: NodeResponse): Promise<void> {
+  async function serve(request: NodeRequest, response: NodeResponse, onLoopback: boolean): Promise<void> {
     const head = readHead(request);
     if (!head) return sendText(response, 400, "the request's target or Host is malformed");
     if (onLoopback && !isLoopback(head.host)) {
@@ -100,22 +120,29 @@ export function createServer(options: ServerOptions): Server {
     const handler = rpcs.find(head.url.pathname);
     if (handler) {
       record(handler.requestPath, rpcProtocol(head.headers), response);
-      const actor = rpcs.isOpen(handler) ? undefined : options.authenticate(head.headers);
-      return rpcs.serve(handler, actor, { request, response, headers: head.headers, body: bodyOf(request) });
+      const admission = rpcs.isOpen(handler) ? undefined : admit(request, head, response);
+      return rpcs.serve(handler, admission, { request, response, headers: head.headers, body: bodyOf(request) });
     }
     const match = routes.find(head.method, head.url.pathname);
     record(match?.route.path ?? "unmatched", "rest", response);
-    const actor = match?.route.open ? OPEN_CALLER : options.authenticate(head.headers);
+    const admission = match?.route.open ? OPEN_CALLER : admit(request, head, response);
     const calls = rpcProtocol(head.headers);
-    if (!match && calls !== "connect") return sendGrpcRefusal(response, head, actor ? Code.Unimplemented : Code.Unauthenticated);
-    if (!actor) return sendEmpty(response, 401);
+    if (!match && calls !== "connect") return sendGrpcRefusal(response, head, GRPC_REFUSALS[admission.kind]);
+    if (admission.kind === "Unauthenticated") return sendEmpty(response, 401);
+    if (!match && admission.kind === "TooMany") return sendText(response, 429, TOO_MANY);
     if (!match) return sendText(response, 404, "404 page not found");
-    await serveRoute(match, actor, head, request, response);
+    await serveRoute(match, admission, head, request, response);
+  }
+
+  function admit(request: NodeRequest, head: Head, response: NodeResponse): Admission {
+    const admission = options.authenticate(head.headers, clientCertificateOf(request));
+    if (admission.kind === "TooMany") response.setHeader("retry-after", Math.ceil(admission.waitMs / 1000));
+    return admission;
   }
 
   async function serveRoute(
     match: RestMatch,
-    actor: Actor,
+    admission: Exclude<Admission, { kind: "Unauthenticated" }>,
     head: Head,
     request: NodeRequest,
     response: NodeResponse,
@@ -123,8 +150,9 @@ export function createServer(options: ServerOptions): Server {
     const signal = signalOf(response, shutdown.signal);
     const refuse = (refusal: Refusal): Promise<void> =>
       sendRest(match.surface.refuse?.(refusal) ?? plainRefusal(refusal), response, signal);
+    if (admission.kind === "TooMany") return refuse({ kind: "TooMany", status: 429, message: TOO_MANY });
     const contentType = head.headers.get("content-type");
-    if (!options.credentialed && hasBody(request) && isFormContentType(contentType)) {
+    if (admission.ambient && hasBody(request) && isFormContentType(contentType)) {
       const message = "a body needs a content type, such as application/json";
       return refuse({ kind: "ContentType", status: 415, message });
     }
@@ -150,7 +178,7 @@ export function createServer(options: ServerOptions): Server {
       parameters: match.parameters,
       body,
       signal,
-      actor,
+      actor: admission.actor,
     });
     await sendRest(answer, response, signal);
   }
@@ -163,13 +191,15 @@ export function createServer(options: ServerOptions): Server {
     });
   }
 
+  const doors = [options.listen, ...(options.alsoListen ? [options.alsoListen] : [])].map(openDoor);
+  const drain = (ms: number): Promise<unknown> => Promise.all(doors.map((door) => door.drain(ms)));
   let started: ReturnType<Server["start"]> | undefined;
   let stopped: Promise<void> | undefined;
   return {
     start() {
-      started ??= listener.listen(options.listen.host, options.listen.port).then((address) => {
-        onLoopback = isLoopback(address.host);
-        return address;
+      started ??= listenAll(doors).catch(async (error: unknown) => {
+        await drain(0);
+        throw error;
       });
       return started;
     },
@@ -177,15 +207,33 @@ export function createServer(options: ServerOptions): Server {
       stopped ??= (async () => {
         if (!started || !(await started.catch(() => undefined))) return;
         shutdown.abort(new ConnectError("the server is shutting down", Code.Unavailable));
-        await listener.drain(timeouts.drain);
+        await drain(timeouts.drain);
       })();
       return stopped;
     },
   };
 }
 
+/** One port. */
+interface Door extends Pick<Listener, "drain"> {
+  listen(): Promise<Address>;
+}
+
+async function listenAll(doors: readonly Door[]): Promise<Address & { readonly also?: Address }> {
+  const [first, also] = await Promise.all(doors.map((door) => door.listen()));
+  if (!first) throw new Error("no address to listen on");
+  return also ? { ...first, also } : first;
+}
+
 /** Open routes have no caller; a handler that asks for rights gets none. */
-const OPEN_CALLER: Actor = { role: "domain", domain: null };
+const OPEN_CALLER: Admission = { kind: "Admitted", actor: { role: "domain", domain: null }, ambient: true };
+
+/** How a call of no known method ends. */
+const GRPC_REFUSALS = {
+  Admitted: Code.Unimplemented,
+  Unauthenticated: Code.Unauthenticated,
+  TooMany: Code.ResourceExhausted,
+} as const satisfies Record<Admission["kind"], Code>;
 
 /** Aborts when the client has gone or the server stops. */
 function signalOf(response: NodeResponse, shutdownSignal: AbortSignal): AbortSignal {
@@ -211,12 +259,17 @@ function sendText(response: NodeResponse, status: number, text: string): void {
   response.end(text);
 }
 
+const GRPC_MESSAGES: ReadonlyMap<Code, string> = new Map([
+  [Code.Unauthenticated, NO_CREDENTIAL],
+  [Code.ResourceExhausted, TOO_MANY],
+]);
+
 /** A call of no known method, refused so that gRPC clients read it as a status and not as a broken answer. */
 function sendGrpcRefusal(response: NodeResponse, head: Head, code: Code): void {
   response.statusCode = 200;
   response.setHeader("content-type", head.headers.get("content-type") ?? "application/grpc");
   response.setHeader("grpc-status", String(code));
-  const message = code === Code.Unimplemented ? `no method ${head.url.pathname} here` : "a valid credential is needed";
+  const message = GRPC_MESSAGES.get(code) ?? `no method ${head.url.pathname} here`;
   // The path is ASCII; only the sign of the encoding itself has to be encoded.
   response.setHeader("grpc-message", message.replaceAll("%", "%25"));
   response.end();

@@ -41,7 +41,7 @@ export interface RestRoute {
 
 /** Why the server refuses a request to one of the surface's routes before its handler runs. */
 export interface Refusal {
-  readonly kind: "TooLarge" | "TooDeep" | "ContentType";
+  readonly kind: "TooLarge" | "TooDeep" | "ContentType" | "TooMany";
   /** The HTTP status that fits where the surface's protocol has no rule of its own. */
   readonly status: number;
   readonly message: string;

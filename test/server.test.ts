@@ -196,8 +196,7 @@ function optionsOf(surfaces: readonly Surface[]): ServerOptions {
   return {
     listen: { host: "127.0.0.1", port: 0 },
     surfaces,
-    authenticate: () => MASTER,
-    credentialed: false,
+    authenticate: () => ({ kind: "Admitted", actor: MASTER, ambient: true }),
     maxBodyBytes: 1000,
     log: { error: () => undefined } as unknown as ServerOptions["log"],
   };

@@ -32,9 +32,19 @@ withSettings(program.command("serve"))
   .description("serve gRPC, gRPC-Web, Connect and REST on one port")
   .addOption(new Option("--listen <host:port>", "address (default: 127.0.0.1:8082) [env: MUSTER_LISTEN]"))
   .addOption(new Option("--app-images <dir>", "folder of AppImage YAML files to load [env: MUSTER_APP_IMAGES]"))
+  .addOption(new Option("--listen-grpc <host:port>", "a second port for the same (default: none) [env: MUSTER_LISTEN_GRPC]"))
   .addOption(
-    new Option("--token-file <file>", "one token a line; callers must show one of them [env: MUSTER_TOKEN_FILE]"),
+    new Option(
+      "--listen-reports <host:port>",
+      "with TLS, loopback port for the apps' progress reports (default: 127.0.0.1:8050) [env: MUSTER_LISTEN_REPORTS]",
+    ),
   )
+  .addOption(new Option("--protocol <protocol>", "NOTLS, TLS or MTLS (default: NOTLS) [env: MUSTER_PROTOCOL]"))
+  .addOption(new Option("--tls-cert <file>", "the server's certificate, PEM [env: MUSTER_TLS_CERT]"))
+  .addOption(new Option("--tls-key <file>", "its private key, PEM [env: MUSTER_TLS_KEY]"))
+  .addOption(new Option("--tls-ca <file>", "what signs client certificates, PEM; for MTLS [env: MUSTER_TLS_CA]"))
+  .addOption(new Option("--credentials <file>", "YAML list of tokens with their roles [env: MUSTER_CREDENTIALS]"))
+  .addOption(new Option("--token-file <file>", "the simple form: one master token a line [env: MUSTER_TOKEN_FILE]"))
   .addOption(
     new Option("--heartbeat-seconds <n>", "quiet time before a watch gets a HEARTBEAT (default: 10) [env: MUSTER_HEARTBEAT_SECONDS]"),
   )

@@ -1,12 +1,85 @@
 /**
- * Who may do what; pure. A master sees and does everything. A domain sees the jobs it takes part in, makes jobs only
- * as their initiator (the initiator is exempt from approval, so anything else would start work at others unasked), and
- * commands by a fixed rule: the initiator everything, the other parties what ends work at their own side.
+ * Who a caller is and who may do what; pure. A master sees and does everything. A domain sees the jobs it takes part in,
+ * makes jobs only as their initiator (the initiator is exempt from approval, so anything else would start work at others
+ * unasked), and commands by a rule: the initiator everything, the other parties what ends work at their own side, or, by
+ * a switch, everything too, as in Kuscia.
  */
 
 import { domainsOf } from "./dag.js";
 import { JobError } from "./error.js";
-import type { Actor, Job, JobDefinition, Verb } from "./job.js";
+import type { Actor, Instant, Job, JobDefinition, Verb } from "./job.js";
+
+/** A token's entry, without the token. */
+export interface Credential {
+  /** Unique among the credentials in force. */
+  readonly name: string;
+  readonly role: "master" | "domain";
+  /** Null for a master. */
+  readonly domain: string | null;
+  /** From this moment on it is worth nothing; null = never. */
+  readonly expires: Instant | null;
+  /** Its holder speaks for other domains, whose name it puts in `Kuscia-Source`. */
+  readonly gateway: boolean;
+}
+
+/** What counts of a client certificate that the CA has signed. */
+export interface ClientCertificate {
+  /** Null where it has none, or several. */
+  readonly commonName: string | null;
+  readonly expires: Instant;
+}
+
+/** What a request shows of its sender. */
+export interface Shown {
+  /** Null where no token came; `unknown` for one that is nobody's. */
+  readonly token: Credential | "unknown" | null;
+  readonly certificate: ClientCertificate | null;
+  /** The header `Kuscia-Source`. */
+  readonly source: string | null;
+}
+
+export interface IdentityRules {
+  readonly now: Instant;
+  /** True where no credential is asked for at all: everyone is a master. */
+  readonly open: boolean;
+  /** Whether the name is a domain's here. */
+  isDomain(name: string): boolean;
+}
+
+export interface Identity {
+  readonly actor: Actor;
+  /** Whose requests are counted together, e.g. `token:ci` or `certificate:alice`. */
+  readonly credential: string;
+  /** True where the sender did nothing to prove itself in this request: a browser may have sent it for a web page. */
+  readonly ambient: boolean;
+}
+
+/**
+ * A token decides when one is shown; a certificate is identity only without one, and must not be another domain's than
+ * the token's. Undefined = nobody.
+ */
+export function identify(shown: Shown, rules: IdentityRules): Identity | undefined {
+  const { token, certificate, source } = shown;
+  if (rules.open) return { actor: { role: "master", domain: null }, credential: "none", ambient: true };
+  if (certificate && certificate.expires <= rules.now) return undefined;
+  const name = certificate?.commonName ?? null;
+  const certified = name !== null && rules.isDomain(name) ? name : null;
+  if (token === null) {
+    if (certified === null) return undefined;
+    return { actor: { role: "domain", domain: certified }, credential: `certificate:${certified}`, ambient: true };
+  }
+  if (token === "unknown" || (token.expires !== null && token.expires <= rules.now)) return undefined;
+  if (token.domain !== null && certified !== null && certified !== token.domain) return undefined;
+  const credential = `token:${token.name}`;
+  if (!token.gateway || source === null) {
+    return { actor: { role: token.role, domain: token.domain }, credential, ambient: false };
+  }
+  if (!rules.isDomain(source)) return undefined;
+  return { actor: { role: "domain", domain: source }, credential, ambient: false };
+}
+
+/** What parties other than the initiator may command: what ends work (`safe`), or everything, as in Kuscia. */
+export type PartyCommands = "safe" | "kuscia";
 
 const PARTY_MAY = {
   Approve: true,
@@ -31,10 +104,10 @@ export function checkSubmit(actor: Actor, definition: JobDefinition): void {
   }
 }
 
-export function checkCommand(actor: Actor, verb: Verb, job: Job): void {
+export function checkCommand(actor: Actor, verb: Verb, job: Job, partyCommands: PartyCommands = "safe"): void {
   if (actor.role !== "domain") return;
   if (!maySee(actor, job)) throw new JobError("Forbidden", `domain "${actor.domain ?? ""}" takes no part in job "${job.jobId}"`);
-  if (actor.domain === job.initiator || PARTY_MAY[verb]) return;
+  if (actor.domain === job.initiator || partyCommands === "kuscia" || PARTY_MAY[verb]) return;
   throw new JobError("Forbidden", `only the initiator may ${verb.toLowerCase()} job "${job.jobId}"`);
 }
 

@@ -20,7 +20,8 @@ export const DEFAULT_LIMITS: Limits = { tasks: 128, dependencies: 128, paralleli
 
 const JOB_ID = /^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/;
 const TASK_ID = /^[a-z0-9]([a-z0-9.-]{0,126}[a-z0-9])?$/;
-const DOMAIN_ID = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+/** A domain's name: a DNS label. */
+export const DOMAIN_ID = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const ROLE = /^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$/;
 const LABEL_NAME = /^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$/;
 const ALIAS = /^[^\p{Cc}\p{Cs}]{1,128}$/u;

@@ -1,12 +1,14 @@
 /**
- * One cleartext port for HTTP/1.1 and HTTP/2.
+ * One port for HTTP/1.1 and HTTP/2, in cleartext or over TLS.
  *
  * A plain http.Server listens, so that Node's own header and request timeouts hold; only its connection listener is
- * replaced. The first three bytes of a connection decide: `PRI` is the start of the HTTP/2 preface and of no HTTP/1
- * request that anybody sends. The bytes are put back before the connection is handed over, so neither side notices.
+ * replaced. In cleartext the first three bytes of a connection decide: `PRI` is the start of the HTTP/2 preface and of
+ * no HTTP/1 request that anybody sends. The bytes are put back before the connection is handed over, so neither side
+ * notices. Over TLS the handshake decides (ALPN), and a client that speaks no TLS gets nowhere.
  *
- * What ends a connection that does nothing: `peek` before the first bytes, `headers` and `request` while a request is
- * being sent, `idle` between requests. None of them cuts a response that is still being written.
+ * What ends a connection that does nothing: `peek` before the first bytes or the end of the handshake, `headers` and
+ * `request` while a request is being sent, `idle` between requests. None of them cuts a response that is still being
+ * written.
  */
 
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
@@ -19,13 +21,15 @@ import {
   type ServerHttp2Stream,
 } from "node:http2";
 import type { AddressInfo, Socket } from "node:net";
+import type { TlsMaterial } from "../tls.js";
+import { acceptTls } from "./tls.js";
 
 export type NodeRequest = IncomingMessage | Http2ServerRequest;
 export type NodeResponse = ServerResponse | Http2ServerResponse;
 
 /** All in milliseconds. */
 export interface ListenerTimeouts {
-  /** From the connection to its first three bytes. */
+  /** From the connection to its first three bytes, or to the end of the TLS handshake. */
   readonly peek: number;
   /** From the first byte of a request to the end of its headers (HTTP/1.1). */
   readonly headers: number;
@@ -42,12 +46,19 @@ export interface Listener {
   drain(graceMs: number): Promise<void>;
 }
 
+/** Called once it is known what the connection speaks; with TLS, `socket` is the inner one. */
+type Decided = (socket: Socket, isHttp2: boolean) => void;
+
 const HTTP2_START = Buffer.from("PRI");
 
-/** `serve` gets every request of both protocols. It must not throw. */
+/**
+ * `serve` gets every request of both protocols. It must not throw. `tls` is asked at each handshake, so that a
+ * certificate can be replaced; without it the port is cleartext.
+ */
 export function createListener(
   serve: (request: NodeRequest, response: NodeResponse) => void,
   timeouts: ListenerTimeouts,
+  tls?: () => TlsMaterial,
 ): Listener {
   const sockets = new Set<Socket>();
   const undecided = new Set<Socket>();
@@ -87,6 +98,13 @@ export function createListener(
   const [serveHttp1] = http1.listeners("connection");
   if (!serveHttp1) throw new Error("http.Server has no connection listener");
   http1.removeAllListeners("connection");
+  const handOver = (socket: Socket, isHttp2: boolean): void => {
+    if (isHttp2) http2.emit("connection", socket);
+    else serveHttp1.call(http1, socket);
+  };
+  const decide = tls
+    ? acceptTls(tls, timeouts.peek)
+    : (socket: Socket, decided: Decided) => peek(socket, timeouts.peek, (isHttp2) => decided(socket, isHttp2));
   http1.on("connection", (socket: Socket) => {
     sockets.add(socket);
     undecided.add(socket);
@@ -96,15 +114,11 @@ export function createListener(
     });
     // A reset can come at any time, also before one of the protocols listens for it.
     socket.on("error", () => socket.destroy());
-    peek(socket, timeouts.peek, (isHttp2) => {
+    decide(socket, (decided, isHttp2) => {
       undecided.delete(socket);
-      if (isHttp2) {
-        // An http.Server makes half-open sockets; an HTTP/2 session whose client has hung up would stay for good.
-        socket.allowHalfOpen = false;
-        http2.emit("connection", socket);
-      } else {
-        serveHttp1.call(http1, socket);
-      }
+      // An http.Server makes half-open sockets; an HTTP/2 session whose client has hung up would stay for good.
+      if (isHttp2) socket.allowHalfOpen = decided.allowHalfOpen = false;
+      handOver(decided, isHttp2);
     });
   });
 

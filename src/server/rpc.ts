@@ -13,7 +13,7 @@ import {
 } from "@connectrpc/connect-node";
 import type { Logger } from "pino";
 import { type ErrorReason, JobError } from "../core/error.js";
-import type { Actor } from "../core/job.js";
+import type { Admission } from "../access.js";
 import { actorKey, type Surface } from "../surface.js";
 import { clampDeadline, isTooDeep, MAX_JSON_DEPTH, MAX_TIMEOUT_MS } from "./guard.js";
 import type { NodeRequest, NodeResponse } from "./listener.js";
@@ -42,8 +42,11 @@ export interface RpcTable {
   find(path: string): UniversalHandler | undefined;
   /** True for calls that need no credential. */
   isOpen(handler: UniversalHandler): boolean;
-  /** Serves one call. A missing actor is refused in the call's own protocol, without reading the body. */
-  serve(handler: UniversalHandler, actor: Actor | undefined, exchange: Exchange): Promise<void>;
+  /**
+   * Serves one call. Who is not admitted is refused in the call's own protocol, without reading the body. Calls that need
+   * no credential come without an admission.
+   */
+  serve(handler: UniversalHandler, admission: Admission | undefined, exchange: Exchange): Promise<void>;
 }
 
 export interface Exchange {
@@ -71,13 +74,15 @@ export function createRpcTable(options: RpcOptions): RpcTable {
   return {
     find: (path) => handlers.get(path),
     isOpen,
-    async serve(handler, actor, { request, response, headers, body }) {
+    async serve(handler, admission, { request, response, headers, body }) {
+      const actor = admission?.kind === "Admitted" ? admission.actor : undefined;
       const contextValues = createContextValues().set(actorKey, actor);
       clampDeadline(headers);
       const refused = actor === undefined && !isOpen(handler);
       if (refused) headers.delete("content-length");
+      const refusal = admission?.kind === "TooMany" ? tooMany : unauthenticated;
       const universal = universalRequestFromNodeRequest(request, response, undefined, contextValues);
-      const answer = await handler({ ...universal, header: headers, body: refused ? unauthenticatedBody : body });
+      const answer = await handler({ ...universal, header: headers, body: refused ? failingBody(refusal) : body });
       await universalResponseToNodeResponse(answer, response);
     },
   };
@@ -102,14 +107,16 @@ const jsonOptions: JsonOptions = {
 };
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
-function unauthenticated(): ConnectError {
-  return new ConnectError("a valid credential is needed", Code.Unauthenticated);
-}
+export const NO_CREDENTIAL = "a valid credential is needed";
+export const TOO_MANY = "too many requests with this credential; try again later";
+
+const unauthenticated = (): ConnectError => new ConnectError(NO_CREDENTIAL, Code.Unauthenticated);
+const tooMany = (): ConnectError => new ConnectError(TOO_MANY, Code.ResourceExhausted);
 
 /** Fails on the first read, so that each protocol writes the refusal its own way before anything is parsed. */
-const unauthenticatedBody: AsyncIterable<Uint8Array> = {
-  [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(unauthenticated()) }),
-};
+function failingBody(reason: () => ConnectError): AsyncIterable<Uint8Array> {
+  return { [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(reason()) }) };
+}
 
 /** The outermost interceptor: denies by default, and lets no error out that a client should not see. */
 function boundary(openServices: ReadonlySet<string>, log: Logger): Interceptor {

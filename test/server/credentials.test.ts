@@ -14,8 +14,8 @@ const transports = Object.entries(TRANSPORTS);
 
 describe("credentials", () => {
   const withToken: Partial<ServerOptions> = {
-    credentialed: true,
-    authenticate: (headers) => (headers.get("token") === "secret" ? MASTER : undefined),
+    authenticate: (headers) =>
+      headers.get("token") === "secret" ? { kind: "Admitted", actor: MASTER, ambient: false } : { kind: "Unauthenticated" },
   };
 
   it("that are missing or wrong give 401 with an empty body on REST, on unknown paths too", async () => {

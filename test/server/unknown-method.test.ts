@@ -23,7 +23,7 @@ test.each(["/kuscia.proto.api.v1alpha1.kusciaapi.JobService/ListJob", "/no.such.
 );
 
 test("without a credential nothing is told about which methods there are", async () => {
-  const { port } = await start({ authenticate: () => undefined, credentialed: true });
+  const { port } = await start({ authenticate: () => ({ kind: "Unauthenticated" }) });
   expect(await callOf(port, "/no.such.Service/Call")).toMatchObject({ code: status.UNAUTHENTICATED });
 });
 

@@ -44,7 +44,7 @@ export function statusFromError(error: unknown, codes: CallCodes, log: Logger): 
   return status(CODE_OF_REASON[error.reason](codes), error.message, error.reason, metadata);
 }
 
-/** A body that could not be read as the call's request. */
+/** A body that could not be, or was not, read as the call's request. */
 export function undecodable(message: string): StatusInit {
   return { code: ErrorCode.KusciaAPIErrForUnexpected, message };
 }

@@ -73,6 +73,7 @@ const REFUSALS = {
   TooLarge: (message) => statusResponse(413, { code: ErrorCode.KusciaAPIErrRequestValidate, message }, "json"),
   TooDeep: (message) => statusResponse(200, undecodable(message), "json"),
   ContentType: (message) => statusResponse(415, undecodable(message), "json"),
+  TooMany: (message) => statusResponse(429, undecodable(message), "json"),
 } as const satisfies Record<Refusal["kind"], (message: string) => RestResponse>;
 
 /** Refusals that the server makes before a route's handler runs. */

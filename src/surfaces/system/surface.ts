@@ -30,12 +30,17 @@ export function createSystemSurface({ jobs, metrics, isReady = () => true, log }
       {
         method: "GET",
         path: "/metrics",
-        handle: async () => ({
-          status: 200,
-          headers: { "content-type": metrics.contentType },
-          body: await metrics.metrics(),
-        }),
+        async handle({ actor }) {
+          // They tell of everybody's work.
+          if (actor.role === "domain") return { status: 403, headers: {}, body: "" };
+          return { status: 200, headers: { "content-type": metrics.contentType }, body: await metrics.metrics() };
+        },
       },
     ],
   };
+}
+
+/** The reports of apps alone, for a port that only this machine can reach. */
+export function createReportSurface({ jobs, log }: Pick<SystemOptions, "jobs" | "log">): Surface {
+  return { name: "reports", routes: [progressRoute(jobs, log)] };
 }
