@@ -2,9 +2,11 @@
 /** The command line. */
 
 import { Command, Option } from "commander";
+import { type CertsOptions, makeCertificates } from "./certs.js";
 import { demo } from "./demo.js";
 import { packageVersion } from "./package.js";
 import { migrateDatabase, serve } from "./serve.js";
+import { newToken } from "./token.js";
 
 const version = packageVersion();
 
@@ -59,6 +61,28 @@ program
   .description("run the two-party example job on a server of its own and watch it")
   .option("--data <dir>", "data directory of the demo", ".muster/demo")
   .action((options: { data: string }) => demo(options.data));
+
+const list = (text: string): string[] => text.split(",").filter((part) => part !== "");
+
+program
+  .command("certs")
+  .argument("<dir>", "folder for the files; made where it is not there")
+  .description("make a CA, a server certificate and client certificates for TLS and MTLS; a CA that is there is used")
+  .option("--ca-name <name>", 'name of a new CA (default: "Muster development CA")')
+  .option("--server <names>", "names and addresses of the server, separated by commas", list, [])
+  .option("--domain <domain>", "a domain's client certificate; may be repeated", (name, all: string[]) => [...all, name], [])
+  .option("--days <n>", "how long the certificates hold; a new CA holds ten years", Number, 365)
+  .action(async (directory: string, options: CertsOptions) => {
+    for (const file of await makeCertificates(directory, options)) console.log(file);
+  });
+
+program
+  .command("token")
+  .description("print a new random token, and its SHA-256 for the credentials file")
+  .action(() => {
+    const { token, sha256 } = newToken();
+    console.log(`token: ${token}\ntoken-sha256: ${sha256}`);
+  });
 
 try {
   await program.parseAsync();
