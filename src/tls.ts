@@ -61,12 +61,15 @@ export function createTlsSource({ files, now, onReload }: TlsSourceOptions): () 
   };
 }
 
-/** Throws what OpenSSL has against it. */
+/** Throws what OpenSSL has against it, and where a text is empty, which OpenSSL takes for none at all. */
 function check({ cert, key, clientCa }: TlsMaterial): void {
+  if (!cert.includes(CERTIFICATE)) throw new Error("tls.cert holds no certificate");
+  if (!key.includes("PRIVATE KEY-----")) throw new Error("tls.key holds no private key");
+  if (clientCa !== undefined && !clientCa.includes(CERTIFICATE)) throw new Error("tls.ca holds no certificate");
   createSecureContext({ cert, key, ...(clientCa === undefined ? {} : { ca: clientCa }) });
-  // OpenSSL takes a text without any certificate for an empty list of authorities.
-  if (clientCa !== undefined && !clientCa.includes("-----BEGIN CERTIFICATE-----")) throw new Error("tls.ca holds no certificate");
 }
+
+const CERTIFICATE = "-----BEGIN CERTIFICATE-----";
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

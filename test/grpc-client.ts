@@ -54,7 +54,14 @@ export interface GrpcClient {
   close(): void;
 }
 
-export function openGrpcClient(url: string): GrpcClient {
+/** PEM texts of a client over TLS. */
+export interface GrpcClientTls {
+  readonly ca: string;
+  readonly cert?: string;
+  readonly key?: string;
+}
+
+export function openGrpcClient(url: string, tls?: GrpcClientTls): GrpcClient {
   const definition = loadSync(
     ["kuscia/proto/api/v1alpha1/kusciaapi/job.proto", "kuscia/proto/api/v1alpha1/kusciaapi/appimage.proto"],
     { includeDirs: ["proto"], keepCase: true, enums: String, longs: String, defaults: true },
@@ -64,8 +71,9 @@ export function openGrpcClient(url: string): GrpcClient {
   for (const part of PACKAGE.split(".")) services = (services as Record<string, unknown>)[part];
   const { JobService, AppImageService } = services as Record<string, ServiceClientConstructor>;
   if (!JobService || !AppImageService) throw new Error(`no services in ${PACKAGE}`);
-  const address = url.replace("http://", "");
-  const open = [new JobService(address, credentials.createInsecure()), new AppImageService(address, credentials.createInsecure())];
+  const address = url.replace(/^https?:\/\//, "");
+  const channel = tls ? credentials.createSsl(bytes(tls.ca), bytes(tls.key), bytes(tls.cert)) : credentials.createInsecure();
+  const open = [new JobService(address, channel), new AppImageService(address, channel)];
   return {
     call: (method, request) =>
       new Promise((resolve, reject) => {
@@ -84,6 +92,10 @@ export function openGrpcClient(url: string): GrpcClient {
       for (const client of open) client.close();
     },
   };
+}
+
+function bytes(pem: string | undefined): Buffer | null {
+  return pem === undefined ? null : Buffer.from(pem);
 }
 
 /** Follows a job until its status fits; every event of it seen on the way is returned. */

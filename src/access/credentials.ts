@@ -50,7 +50,10 @@ const entrySchema = z
     expires: z
       .union([z.iso.datetime({ offset: true }), z.iso.date()], "must be an ISO time, e.g. 2027-01-31T00:00:00Z")
       .optional(),
-    gateway: z.boolean().default(false),
+    gateway: z
+      .enum(["true", "false"])
+      .default("false")
+      .transform((word) => word === "true"),
   })
   .superRefine((entry, context) => {
     const fault = (field: string, message: string): void => {
@@ -97,8 +100,8 @@ export function parseCredentials(text: string, isDomain: (name: string) => boole
 function parseList(text: string): readonly unknown[] {
   let value: unknown;
   try {
-    // Its errors quote the text, which may hold tokens.
-    value = parseYaml(text, { prettyErrors: false });
+    // Every scalar is a text: a token of digits is no number. Pretty errors would quote the file, tokens and all.
+    value = parseYaml(text, { schema: "failsafe", prettyErrors: false });
   } catch (error) {
     throw new CredentialsError([`is no YAML: ${error instanceof Error ? error.message : String(error)}`]);
   }

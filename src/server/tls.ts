@@ -1,5 +1,6 @@
 /** TLS of a connection: the handshake, the protocol it settles on, and the certificate that the client shows. */
 
+import { randomBytes } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { Http2ServerRequest } from "node:http2";
 import type { Socket } from "node:net";
@@ -32,7 +33,8 @@ export function acceptTls(
     const latest = current();
     if (latest !== material) {
       material = latest;
-      server.setSecureContext(optionsOf(latest));
+      // With keys of its own, so that a session under the old material cannot be taken up again.
+      server.setSecureContext({ ...optionsOf(latest), ticketKeys: randomBytes(48) });
     }
     const address = addressOf(socket);
     waiting.set(address, decided);
