@@ -84,7 +84,7 @@ test("implementations are imported by the composition root alone", () => {
 });
 
 test("what a room keeps in its folder is imported only from that room", () => {
-  const folders = ["watch", "scheduler", "server", "postgres"];
+  const folders = ["watch", "scheduler", "server", "postgres", "access", "config"];
   const wrong = importsOf(() => true).filter(({ path, from }) =>
     folders.some((name) => from.startsWith(`src/${name}/`) && !path.startsWith(`src/${name}`)),
   );

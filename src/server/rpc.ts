@@ -4,7 +4,14 @@
  */
 
 import type { JsonReadOptions, JsonWriteOptions } from "@bufbuild/protobuf";
-import { Code, ConnectError, createConnectRouter, createContextValues, type Interceptor } from "@connectrpc/connect";
+import {
+  Code,
+  ConnectError,
+  createConnectRouter,
+  createContextKey,
+  createContextValues,
+  type Interceptor,
+} from "@connectrpc/connect";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import {
   compressionGzip,
@@ -76,11 +83,11 @@ export function createRpcTable(options: RpcOptions): RpcTable {
     isOpen,
     async serve(handler, admission, { request, response, headers, body }) {
       const actor = admission?.kind === "Admitted" ? admission.actor : undefined;
-      const contextValues = createContextValues().set(actorKey, actor);
+      const refusal = admission?.kind === "TooMany" ? tooMany : unauthenticated;
+      const contextValues = createContextValues().set(actorKey, actor).set(refusalKey, refusal);
       clampDeadline(headers);
       const refused = actor === undefined && !isOpen(handler);
       if (refused) headers.delete("content-length");
-      const refusal = admission?.kind === "TooMany" ? tooMany : unauthenticated;
       const universal = universalRequestFromNodeRequest(request, response, undefined, contextValues);
       const answer = await handler({ ...universal, header: headers, body: refused ? failingBody(refusal) : body });
       await universalResponseToNodeResponse(answer, response);
@@ -113,6 +120,9 @@ export const TOO_MANY = "too many requests with this credential; try again later
 const unauthenticated = (): ConnectError => new ConnectError(NO_CREDENTIAL, Code.Unauthenticated);
 const tooMany = (): ConnectError => new ConnectError(TOO_MANY, Code.ResourceExhausted);
 
+/** What a call without a caller is told. Streams get it from the interceptor, which runs before their body is read. */
+const refusalKey = createContextKey<() => ConnectError>(unauthenticated, { description: "why there is no caller" });
+
 /** Fails on the first read, so that each protocol writes the refusal its own way before anything is parsed. */
 function failingBody(reason: () => ConnectError): AsyncIterable<Uint8Array> {
   return { [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(reason()) }) };
@@ -122,7 +132,7 @@ function failingBody(reason: () => ConnectError): AsyncIterable<Uint8Array> {
 function boundary(openServices: ReadonlySet<string>, log: Logger): Interceptor {
   return (next) => async (request) => {
     const open = openServices.has(request.service.typeName);
-    if (!open && request.contextValues.get(actorKey) === undefined) throw unauthenticated();
+    if (!open && request.contextValues.get(actorKey) === undefined) throw request.contextValues.get(refusalKey)();
     const call = `${request.service.typeName}/${request.method.name}`;
     try {
       const response = await next(request);
