@@ -39,6 +39,12 @@ test("without any setting: loopback, an embedded Postgres, every domain, no cred
     appImagesDirectory: null,
     domains: null,
     tokenFile: null,
+    credentialsFile: null,
+    tls: null,
+    listenGrpc: null,
+    listenReports: null,
+    partyCommands: "safe",
+    rateLimit: null,
     heartbeatMs: 10_000,
     maxBodyBytes: 64 * 1024 * 1024,
   });
@@ -82,8 +88,54 @@ test.each(["0.0.0.0:8082", "[::]:8082", "10.0.0.1:80", "muster.example:80"])(
   (listen) => {
     expect(faultsOf({ listen })[0]).toMatch(/callers need a credential/);
     expect(load({ listen, "token-file": "tokens" }).tokenFile).toBe(join(cwd, "tokens"));
+    expect(load({ listen, credentials: "who.yaml" }).credentialsFile).toBe(join(cwd, "who.yaml"));
+    expect(faultsOf({ "listen-grpc": listen })[0]).toMatch(/^--listen-grpc: .* callers need a credential/);
+    const tls = { "tls-cert": "c", "tls-key": "k", "tls-ca": "ca" };
+    expect(faultsOf({ listen, protocol: "TLS", ...tls })[0]).toMatch(/callers need a credential/);
+    expect(load({ listen, protocol: "MTLS", ...tls }).listen.host).toBe(listen.replace(/[[\]]|:\d+$/g, ""));
   },
 );
+
+test("certificate files come from the file, the environment or flags, one by one", async () => {
+  await withFile("protocol: MTLS\ntls: {cert: a.crt, key: a.key, ca: ca.crt}\n", () => {
+    const tls = { cert: join(cwd, "a.crt"), key: join(cwd, "b.key"), clientCa: join(cwd, "ca.crt") };
+    expect(load({ "tls-key": "b.key" }, { MUSTER_TLS_KEY: "c.key" }).tls).toEqual(tls);
+    expect(load({}, { MUSTER_TLS_KEY: "b.key" }).tls).toEqual(tls);
+    expect(load({}, { MUSTER_TLS_KEY: "b.key", MUSTER_PROTOCOL: "TLS" }).tls).toEqual({ ...tls, clientCa: null });
+    expect(load({ protocol: "NOTLS" }).tls).toBeNull();
+  });
+});
+
+test("a protocol without its files, and settings of TLS that there are not, are faults", async () => {
+  expect(faultsOf({ protocol: "MTLS", "tls-key": "k" })).toEqual([
+    "--protocol: MTLS needs tls.cert (--tls-cert)",
+    "--protocol: MTLS needs tls.ca (--tls-ca)",
+  ]);
+  expect(faultsOf({ protocol: "SSL" })[0]).toMatch(/^--protocol: /);
+  await withFile("tls: {cert: 1, keys: x}\ntls-cert: flat\n", () => {
+    const faults = faultsOf({});
+    expect(faults.find((fault) => fault.startsWith("muster.yaml: tls.cert: "))).toMatch(/string/);
+    expect(faults.some((fault) => fault.includes('"keys"'))).toBe(true);
+    expect(faults.some((fault) => fault.includes('"tls-cert"'))).toBe(true);
+  });
+});
+
+test("with TLS apps report to a loopback port of its own", () => {
+  const tls = { protocol: "TLS", "tls-cert": "c", "tls-key": "k" };
+  expect(load(tls).listenReports).toEqual({ host: "127.0.0.1", port: 8050 });
+  expect(load({ ...tls, "listen-reports": "[::1]:1" }).listenReports).toEqual({ host: "::1", port: 1 });
+  expect(faultsOf({ ...tls, "listen-reports": "0.0.0.0:1" })[0]).toMatch(/^--listen-reports: must be a loopback address/);
+});
+
+test("a limit of requests has a burst of a second's worth unless it names one", async () => {
+  await withFile("rate-limit: {per-second: 2.5}\nparty-commands: kuscia\n", () => {
+    expect(load()).toMatchObject({ rateLimit: { perSecond: 2.5, burst: 3 }, partyCommands: "kuscia" });
+  });
+  await withFile("rate-limit: {per-second: 5, burst: 50}\n", () => expect(load().rateLimit).toEqual({ perSecond: 5, burst: 50 }));
+  await withFile("rate-limit: {per-second: 0}\nparty-commands: all\n", () => {
+    expect(faultsOf({}).map((fault) => fault.split(": ", 2)[1])).toEqual(["party-commands", "rate-limit.per-second"]);
+  });
+});
 
 test.each(["127.0.0.1:0", "127.9.9.9:1", "[::1]:1", "localhost:1"])("%s is loopback", (listen) => {
   expect(load({ listen }).tokenFile).toBeNull();
