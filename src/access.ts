@@ -6,7 +6,7 @@
 
 import { CredentialsError, findCredential, type HashedCredential, parseCredentials, parseTokenFile } from "./access/credentials.js";
 import { ConfigError } from "./config.js";
-import { type ClientCertificate, identify } from "./core/access.js";
+import { type ClientCertificate, type Identity, identify } from "./core/access.js";
 import { DOMAIN_ID } from "./core/dag.js";
 import type { Actor } from "./core/job.js";
 import { type Bucket, type RateLimit, takeOne } from "./core/rate.js";
@@ -18,12 +18,14 @@ export type Admission =
       readonly actor: Actor;
       /** True where no token was shown: a browser may have sent the request for a web page. */
       readonly ambient: boolean;
+      /** Whether the same credential would still make the same caller; absent = for ever. Counts no request. */
+      readonly holds?: () => boolean;
     }
   | { readonly kind: "Unauthenticated" }
   | { readonly kind: "TooMany"; readonly waitMs: number };
 
 /** `certificate` is verified already. Counts the request, where there is a limit. */
-export type Authenticate = (headers: Headers, certificate: ClientCertificate | undefined) => Admission;
+export type Authenticate = (headers: Headers, certificate: ClientCertificate | null) => Admission;
 
 export interface AccessOptions {
   /** Null = none. Where neither file is there and certificates are not demanded, everyone is a master. */
@@ -53,19 +55,24 @@ export function createAuthenticator(options: AccessOptions): Authenticate {
 
   return (headers, certificate) => {
     const token = headers.get("token") ?? bearer(headers.get("authorization"));
-    const shown = {
-      token: token === null ? null : (credentialOf(files, token) ?? ("unknown" as const)),
-      certificate: certificate ?? null,
-      source: headers.get("kuscia-source"),
+    const source = headers.get("kuscia-source");
+    const whoIsIt = (): Identity | undefined => {
+      const credential = token === null ? null : (credentialOf(files, token) ?? "unknown");
+      return identify({ token: credential, certificate, source }, { now: now(), open, isDomain });
     };
-    const identity = identify(shown, { now: now(), open, isDomain });
+    const identity = whoIsIt();
     if (!identity) return { kind: "Unauthenticated" };
     if (rateLimit) {
       const { bucket, waitMs } = takeOne(buckets.get(identity.credential), rateLimit, now());
       buckets.set(identity.credential, bucket);
       if (waitMs > 0) return { kind: "TooMany", waitMs };
     }
-    return { kind: "Admitted", actor: identity.actor, ambient: identity.ambient };
+    const { actor, ambient } = identity;
+    const holds = (): boolean => {
+      const latest = whoIsIt()?.actor;
+      return latest?.role === actor.role && latest.domain === actor.domain;
+    };
+    return { kind: "Admitted", actor, ambient, ...(open ? {} : { holds }) };
   };
 }
 

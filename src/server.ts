@@ -23,6 +23,7 @@ import { bodyOf, hasBody, type Head, mayBeJson, readHead, rpcProtocol } from "./
 import { createListener, type Listener, type ListenerTimeouts, type NodeRequest, type NodeResponse } from "./server/listener.js";
 import { createRestTable, readBody, type RestMatch, sendRest } from "./server/rest.js";
 import { createRpcTable, NO_CREDENTIAL, TOO_MANY } from "./server/rpc.js";
+import { createStanding } from "./server/standing.js";
 import { clientCertificateOf } from "./server/tls.js";
 import type { Refusal, RestResponse, Surface } from "./surface.js";
 import type { TlsMaterial } from "./tls.js";
@@ -60,6 +61,8 @@ export interface ServerOptions {
 export interface ServerTimeouts extends ListenerTimeouts {
   /** How long `stop` waits for open requests, in milliseconds. */
   readonly drain: number;
+  /** How often open requests are asked whether their credential is still good, in milliseconds. */
+  readonly standing: number;
 }
 
 export interface Server {
@@ -75,6 +78,7 @@ const DEFAULT_TIMEOUTS: ServerTimeouts = {
   request: 300_000,
   idle: 300_000,
   drain: 10_000,
+  standing: 5000,
 };
 
 export function createServer(options: ServerOptions): Server {
@@ -83,7 +87,8 @@ export function createServer(options: ServerOptions): Server {
   const shutdown = new AbortController();
   // Every open call listens to it; their number is bounded by the connections.
   setMaxListeners(0, shutdown.signal);
-  const rpcs = createRpcTable({ surfaces, maxBodyBytes, shutdownSignal: shutdown.signal, log });
+  const standing = createStanding(timeouts.standing);
+  const rpcs = createRpcTable({ surfaces, maxBodyBytes, shutdownSignal: shutdown.signal, standing, log });
   const routes = createRestTable(surfaces);
 
   function openDoor(address: Address): Door {
@@ -147,7 +152,7 @@ export function createServer(options: ServerOptions): Server {
     request: NodeRequest,
     response: NodeResponse,
   ): Promise<void> {
-    const signal = signalOf(response, shutdown.signal);
+    const signal = signalOf(response, shutdown.signal, standing.signalOf(admission, response));
     const refuse = (refusal: Refusal): Promise<void> =>
       sendRest(match.surface.refuse?.(refusal) ?? plainRefusal(refusal), response, signal);
     if (admission.kind === "TooMany") return refuse({ kind: "TooMany", status: 429, message: TOO_MANY });
@@ -197,7 +202,9 @@ export function createServer(options: ServerOptions): Server {
   let stopped: Promise<void> | undefined;
   return {
     start() {
+      standing.start();
       started ??= listenAll(doors).catch(async (error: unknown) => {
+        standing.stop();
         await drain(0);
         throw error;
       });
@@ -208,6 +215,7 @@ export function createServer(options: ServerOptions): Server {
         if (!started || !(await started.catch(() => undefined))) return;
         shutdown.abort(new ConnectError("the server is shutting down", Code.Unavailable));
         await drain(timeouts.drain);
+        standing.stop();
       })();
       return stopped;
     },
@@ -235,9 +243,10 @@ const GRPC_REFUSALS = {
   TooMany: Code.ResourceExhausted,
 } as const satisfies Record<Admission["kind"], Code>;
 
-/** Aborts when the client has gone or the server stops. */
-function signalOf(response: NodeResponse, shutdownSignal: AbortSignal): AbortSignal {
+/** Aborts when the client has gone, its credential has, or the server stops. */
+function signalOf(response: NodeResponse, shutdownSignal: AbortSignal, standing: AbortSignal): AbortSignal {
   const controller = new AbortController();
+  standing.addEventListener("abort", () => controller.abort(standing.reason), { once: true });
   const onShutdown = (): void => controller.abort(shutdownSignal.reason);
   if (shutdownSignal.aborted) onShutdown();
   shutdownSignal.addEventListener("abort", onShutdown);

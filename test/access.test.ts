@@ -48,7 +48,7 @@ async function authenticatorFor({ credentials, tokens, ...options }: Given): Pro
 
 /** `master`, a domain's name, or the refusal. */
 function who(authenticate: Authenticate, headers: Record<string, string>, commonName?: string | null, expires = NOW + 1): string {
-  const certificate = commonName === undefined ? undefined : { commonName, expires };
+  const certificate = commonName === undefined ? null : { commonName, expires };
   const admission = authenticate(new Headers(headers), certificate);
   return admission.kind === "Admitted" ? (admission.actor.domain ?? admission.actor.role) : admission.kind;
 }
@@ -86,7 +86,7 @@ describe("tokens", () => {
 
   test("without either file nobody needs one, and nothing that is shown counts", async () => {
     const authenticate = await authenticatorFor({});
-    const admission = authenticate(new Headers({ token: "x", "kuscia-source": "bob" }), undefined);
+    const admission = authenticate(new Headers({ token: "x", "kuscia-source": "bob" }), null);
     expect(admission).toEqual({ kind: "Admitted", actor: { role: "master", domain: null }, ambient: true });
   });
 });
@@ -148,7 +148,7 @@ describe("a limit of requests", () => {
       rateLimit: { perSecond: 1, burst: 2 },
       now: () => now,
     });
-    const bob = () => authenticate(new Headers({ token: "bob-token" }), undefined);
+    const bob = () => authenticate(new Headers({ token: "bob-token" }), null);
     expect([bob().kind, bob().kind, bob()]).toEqual(["Admitted", "Admitted", { kind: "TooMany", waitMs: 1000 }]);
     for (let i = 0; i < 9; i += 1) expect(who(authenticate, { token: "wrong" })).toBe(NOBODY);
     expect(who(authenticate, { token: "alice-new-token" })).toBe("alice");
@@ -182,6 +182,26 @@ describe("files that change", () => {
       [credentialsFile, expect.stringContaining("ENOENT")],
       [credentialsFile, { credentials: 1 }],
     ]);
+  });
+
+  test("end what was let in before, where its token is gone or now means another, and nothing else", async () => {
+    let now = NOW;
+    const credentialsFile = await fileWith(CREDENTIALS);
+    const authenticate = await authenticatorFor({ credentialsFile, now: () => (now += 1000) });
+    const admitted = ["ops-token", "bob-token", "edge-token", "gateway-token"].map((token) =>
+      authenticate(new Headers({ token, "kuscia-source": "carol" }), null),
+    );
+    const holding = (): unknown[] => admitted.map((each) => each.kind === "Admitted" && each.holds?.());
+    expect(holding()).toEqual([true, true, true, true]);
+    await writeFile(
+      credentialsFile,
+      `
+- {name: ops-renamed, role: master, token: ops-token}
+- {name: bob, role: domain, domain: alice, token: bob-token}
+- {name: edge, role: domain, domain: alice, token: edge-token}
+`,
+    );
+    expect(holding()).toEqual([true, false, false, false]);
   });
 
   test("are looked at once a second at most", async () => {

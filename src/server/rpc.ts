@@ -24,6 +24,7 @@ import type { Admission } from "../access.js";
 import { actorKey, type Surface } from "../surface.js";
 import { clampDeadline, isTooDeep, MAX_JSON_DEPTH, MAX_TIMEOUT_MS } from "./guard.js";
 import type { NodeRequest, NodeResponse } from "./listener.js";
+import type { Standing } from "./standing.js";
 
 /** How a transport error of the engine reads to gRPC and Connect clients. */
 export const CONNECT_CODES = {
@@ -42,6 +43,7 @@ export interface RpcOptions {
   readonly maxBodyBytes: number;
   /** Aborted with a ConnectError when the server stops. */
   readonly shutdownSignal: AbortSignal;
+  readonly standing: Standing;
   readonly log: Logger;
 }
 
@@ -89,7 +91,10 @@ export function createRpcTable(options: RpcOptions): RpcTable {
       const refused = actor === undefined && !isOpen(handler);
       if (refused) headers.delete("content-length");
       const universal = universalRequestFromNodeRequest(request, response, undefined, contextValues);
-      const answer = await handler({ ...universal, header: headers, body: refused ? failingBody(refusal) : body });
+      // A single answer is over before its credential is.
+      const long = handler.method.methodKind !== "unary";
+      const signal = long ? AbortSignal.any([universal.signal, options.standing.signalOf(admission, response)]) : universal.signal;
+      const answer = await handler({ ...universal, signal, header: headers, body: refused ? failingBody(refusal) : body });
       await universalResponseToNodeResponse(answer, response);
     },
   };

@@ -54,16 +54,16 @@ function optionsOf({ cert, key, clientCa }: TlsMaterial) {
 
 const certificates = new WeakMap<object, ClientCertificate | null>();
 
-/** The client's certificate; undefined in cleartext, and where none was demanded. Read once a connection. */
-export function clientCertificateOf(request: IncomingMessage | Http2ServerRequest): ClientCertificate | undefined {
+/** The client's certificate; null in cleartext, and where none was demanded. Read once a connection. */
+export function clientCertificateOf(request: IncomingMessage | Http2ServerRequest): ClientCertificate | null {
   const connection = "stream" in request ? request.stream.session : request.socket;
-  if (connection === undefined) return undefined;
+  if (connection === undefined) return null;
   let known = certificates.get(connection);
   if (known === undefined) {
     known = readCertificate(request.socket);
     certificates.set(connection, known);
   }
-  return known ?? undefined;
+  return known;
 }
 
 function readCertificate(socket: Socket): ClientCertificate | null {
