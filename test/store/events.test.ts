@@ -51,7 +51,7 @@ test("a domain commands what the rules give it", async () => {
   const carol = { role: "domain", domain: "carol" } as const;
   await expect(store.jobs.command("Delete", "ruled", bob, "")).rejects.toMatchObject({ reason: "Forbidden" });
   await expect(store.jobs.command("Stop", "ruled", carol, "")).rejects.toMatchObject({ reason: "Forbidden" });
-  await expect(store.jobs.query("ruled", carol)).rejects.toMatchObject({ reason: "Forbidden" });
+  await expect(store.jobs.query("ruled", carol)).rejects.toMatchObject({ reason: "NotFound" });
   await expect(store.jobs.submit({ definition: jobNamed("as-alice"), surface: "test" }, bob)).rejects.toMatchObject({ reason: "Forbidden" });
   await store.jobs.command("Stop", "ruled", bob, "");
   expect((await store.jobs.query("ruled", bob)).job.state).toBe("Failed");
