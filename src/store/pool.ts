@@ -29,8 +29,8 @@ export function createPool(options: PoolOptions): Pool {
   return pool;
 }
 
-/** SQLSTATE classes after which the same statement may succeed: connection, shutdown, resources, serialisation. */
-const TRANSIENT_STATES = /^(08|57P|53|40|25006)/;
+/** SQLSTATE classes after which the same statement may succeed: connection, shutdown, timeout, resources, serialisation. */
+const TRANSIENT_STATES = /^(08|57|53|40|25006)/;
 const TRANSIENT_SYSTEM = new Set(["ECONNREFUSED", "ECONNRESET", "ENOENT", "EPIPE", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"]);
 
 function codeOf(error: unknown): string {

@@ -1,7 +1,7 @@
 /** A job kept in memory: applies moves the way the store does, whole or with the part that a report needs. */
 
 import type { Attempt, Job, JobDefinition, JobEvent, PartyDefinition, Task, TaskDefinition } from "../../src/core/job.js";
-import { attemptEnded as hasEnded } from "../../src/core/job.js";
+import { attemptEnded as hasEnded, NO_RETRY } from "../../src/core/job.js";
 import { JobDraft, NeedsWholeJob, type Slice } from "../../src/core/moves/draft.js";
 import { submit } from "../../src/core/moves/submit.js";
 import { claim } from "../../src/core/moves/tasks.js";
@@ -21,6 +21,8 @@ export function taskOf(alias: string, more: Partial<TaskDefinition> = {}): TaskD
     priority: 0,
     tolerable: false,
     schedule: null,
+    retry: NO_RETRY,
+    runTimeoutSeconds: 0,
     ...more,
   };
 }
