@@ -9,7 +9,7 @@ import { checkCommand, checkSubmit, maySee } from "./core/access.js";
 import { checkDefinition, domainsOf, type Limits } from "./core/dag.js";
 import { invalid, JobError, jobNotFound } from "./core/error.js";
 import { templateForRole } from "./core/image.js";
-import { type Actor, actorName, type JobDefinition, type JobRecord, type JobState, type JobView, type TaskDefinition, type Verb } from "./core/job.js";
+import { type Actor, actorName, type JobDefinition, type JobRecord, type JobState, type JobView, type TaskRequest, type Verb } from "./core/job.js";
 import { approve, command } from "./core/moves/commands.js";
 import { submit } from "./core/moves/submit.js";
 import { reportProgress } from "./core/moves/tasks.js";
@@ -165,7 +165,7 @@ function checkKnownDomains(definition: JobDefinition, known: ReadonlySet<string>
 
 /** Generated as Kuscia does: `<job_id>-<12 lower-case hex digits>`. */
 function withTaskIds(definition: JobDefinition): JobDefinition {
-  const named = (task: TaskDefinition): TaskDefinition =>
+  const named = (task: TaskRequest): TaskRequest =>
     task.taskId === "" ? { ...task, taskId: `${definition.jobId}-${randomBytes(6).toString("hex")}` } : task;
   return { ...definition, tasks: definition.tasks.map(named) };
 }

@@ -130,6 +130,7 @@ export function definitionOf(jobId: string): JobDefinition {
 export class FakeJobs implements Jobs {
   readonly views = new Map<string, JobView>();
   commands: readonly CommandRecord[] = [];
+  readonly submitted = new Map<string, JobDefinition>();
   readonly calls: { readonly verb: string; readonly args: readonly unknown[] }[] = [];
   failure: unknown;
 
@@ -140,12 +141,14 @@ export class FakeJobs implements Jobs {
       throw new JobError("AlreadyExists", `job "${definition.jobId}" already exists`);
     }
     this.views.set(definition.jobId, viewOf(definition));
+    this.submitted.set(definition.jobId, definition);
     return { jobId: definition.jobId, repeated: false };
   }
 
   async query(jobId: string, actor: Actor): Promise<JobRecord> {
     this.record("query", jobId, actor);
-    return { ...this.view(jobId), commands: this.commands };
+    const inputs = this.submitted.get(jobId)?.tasks.map((task) => task.inputConfig) ?? [];
+    return { ...this.view(jobId), commands: this.commands, inputs };
   }
 
   async queryMany(jobIds: readonly string[], actor: Actor): Promise<QueriedJobs> {

@@ -162,7 +162,6 @@ export interface TaskDefinition {
   readonly parties: readonly PartyDefinition[];
   /** Aliases of this job's tasks. */
   readonly dependencies: readonly string[];
-  readonly inputConfig: string;
   readonly priority: number;
   /** A tolerable task's failure does not decide the job's result. */
   readonly tolerable: boolean;
@@ -172,13 +171,18 @@ export interface TaskDefinition {
   readonly runTimeoutSeconds: number;
 }
 
+/** A task as it is asked for. What its app is told may be large, so it is kept apart and read only where it is needed. */
+export interface TaskRequest extends TaskDefinition {
+  readonly inputConfig: string;
+}
+
 export interface JobDefinition {
   readonly jobId: string;
   readonly initiator: string;
   readonly maxParallelism: number;
   readonly scheduleMode: ScheduleMode;
   readonly customFields: Readonly<Record<string, string>>;
-  readonly tasks: readonly TaskDefinition[];
+  readonly tasks: readonly TaskRequest[];
 }
 
 export const APPROVALS = ["Waiting", "JobAccepted", "JobRejected"] as const;
@@ -379,4 +383,6 @@ export interface CommandRecord {
 export interface JobRecord extends JobView {
   /** Commands that took effect, oldest first. */
   readonly commands: readonly CommandRecord[];
+  /** What each task's app is told, in definition order. */
+  readonly inputs: readonly string[];
 }

@@ -205,6 +205,12 @@ export function rowFromTask(jobUid: string, task: Task): TaskRow {
   };
 }
 
+/** What a move may have changed: the definition stays as it is, so it is not sent again. */
+export function rowFromTaskChange(jobUid: string, task: Task): Omit<TaskRow, "definition"> {
+  const { definition: _same, ...change } = rowFromTask(jobUid, task);
+  return change;
+}
+
 export function taskFromRow(row: TaskRow): Task {
   return {
     index: row.idx,

@@ -4,7 +4,7 @@ import type { Instant, Job } from "../core/job.js";
 import type { JobDraft } from "../core/moves/draft.js";
 import type { Pool } from "./pool.js";
 import type { RequestKey } from "./slices.js";
-import { rowFromAttempt, rowFromCommand, rowFromEvent, rowFromJob, rowFromTask } from "./rows.js";
+import { rowFromAttempt, rowFromCommand, rowFromEvent, rowFromJob, rowFromTask, rowFromTaskChange } from "./rows.js";
 
 export interface Saved {
   readonly draft: JobDraft;
@@ -17,7 +17,7 @@ export interface Saved {
 export async function saveDrafts(pool: Pool, entries: readonly Saved[], now: Instant): Promise<Set<string>> {
   const { rows } = await pool.query<{ answer: { won: string[] } }>({
     name: "apply-batch",
-    text: "select apply_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) as answer",
+    text: "select apply_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) as answer",
     values: argumentsOf(batchOf(entries, now)),
   });
   return new Set(rows[0]?.answer.won ?? []);
@@ -32,6 +32,7 @@ interface Batch {
   readonly deleted: object[];
   readonly newJobs: object[];
   readonly newTasks: object[];
+  readonly newInputs: object[];
   readonly newRequests: object[];
   readonly commands: object[];
   readonly events: object[];
@@ -39,8 +40,8 @@ interface Batch {
 }
 
 function argumentsOf(batch: Batch): unknown[] {
-  const { jobs, tasks, attempts, newAttempts, deleted, newJobs, newTasks, newRequests, commands, events, work } = batch;
-  const rows = [jobs, tasks, attempts, newAttempts, deleted, newJobs, newTasks, newRequests, commands, events];
+  const { jobs, tasks, attempts, newAttempts, deleted, newJobs, newTasks, newInputs, newRequests, commands, events, work } = batch;
+  const rows = [jobs, tasks, attempts, newAttempts, deleted, newJobs, newTasks, newInputs, newRequests, commands, events];
   return [...rows.map((each) => JSON.stringify(each)), work];
 }
 
@@ -53,6 +54,7 @@ function batchOf(entries: readonly Saved[], now: Instant): Batch {
     deleted: [],
     newJobs: [],
     newTasks: [],
+    newInputs: [],
     newRequests: [],
     commands: [],
     events: [],
@@ -70,11 +72,12 @@ function batchOf(entries: readonly Saved[], now: Instant): Batch {
     if (isNew) {
       batch.newJobs.push(rowFromJob(job, 1, now));
       for (const task of draft.tasks.values()) batch.newTasks.push(rowFromTask(job.uid, task));
+      for (const [idx, text] of draft.inputs) batch.newInputs.push({ job_uid: job.uid, idx, input_config: text });
       if (request) batch.newRequests.push(rowFromRequest(job, request));
       continue;
     }
     batch.jobs.push(rowFromJob(job, job.version + 1, now));
-    for (const index of draft.changedTasks) batch.tasks.push(rowFromTask(job.uid, draft.task(index)));
+    for (const index of draft.changedTasks) batch.tasks.push(rowFromTaskChange(job.uid, draft.task(index)));
     for (const uid of draft.newAttempts) pushAttempt(batch.newAttempts, draft, uid);
     for (const uid of draft.changedAttempts) pushAttempt(batch.attempts, draft, uid);
   }

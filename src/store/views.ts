@@ -9,6 +9,7 @@ interface Answer {
   readonly jobs: JobRow[] | null;
   readonly tasks: TaskRow[] | null;
   readonly commands: CommandRow[] | null;
+  readonly inputs: string[] | null;
 }
 
 interface CommandRow {
@@ -25,17 +26,18 @@ export interface ViewsAt {
   readonly views: readonly JobView[];
 }
 
-const NO_COMMANDS = "null::json";
-const COMMANDS = `(select json_agg(json_build_object('verb', c.verb, 'actor', c.actor, 'reason', c.reason, 'time', c.time,
+/** What only the record of one job holds. */
+const RECORD = `,
+  'inputs', (select json_agg(i.input_config order by i.idx) from task_inputs i join heads h on h.uid = i.job_uid),
+  'commands', (select json_agg(json_build_object('verb', c.verb, 'actor', c.actor, 'reason', c.reason, 'time', c.time,
     'result', c.result) order by c.seq) from commands c join heads h on h.uid = c.job_uid)`;
 
-const VIEW_OF = (heads: string, commands = NO_COMMANDS): string => `
+const VIEW_OF = (heads: string, more = ""): string => `
 with heads as (${heads})
 select json_build_object(
   'revision', greatest((select max(revision) from events), (select floor from history))::text,
   'jobs', (select json_agg(h order by h.uid) from heads h),
-  'tasks', (select json_agg(t order by t.job_uid, t.idx) from tasks t join heads h on h.uid = t.job_uid),
-  'commands', ${commands}
+  'tasks', (select json_agg(t order by t.job_uid, t.idx) from tasks t join heads h on h.uid = t.job_uid)${more}
 ) as answer`;
 
 async function readViews(pool: Pool, heads: string, values: readonly unknown[]): Promise<ViewsAt> {
@@ -56,12 +58,14 @@ export function viewsByJobId(pool: Pool, jobIds: readonly string[]): Promise<Vie
   return readViews(pool, "select * from jobs where job_id = any ($1)", [jobIds]);
 }
 
-/** One job with its tasks and commands. */
+/** One job with its tasks, their inputs, and the commands that took effect. */
 export async function recordByJobId(pool: Pool, jobId: string): Promise<JobRecord | undefined> {
-  const text = VIEW_OF("select * from jobs where job_id = $1", COMMANDS);
+  const text = VIEW_OF("select * from jobs where job_id = $1", RECORD);
   const answer = (await read<{ answer: Answer }>(pool, text, [jobId]))[0]?.answer;
   const view = viewsFromAnswer(answer).views[0];
-  return view && { ...view, commands: (answer?.commands ?? []).map((row) => ({ ...row, time: Date.parse(row.time) })) };
+  if (!view) return undefined;
+  const commands = (answer?.commands ?? []).map((row) => ({ ...row, time: Date.parse(row.time) }));
+  return { ...view, commands, inputs: answer?.inputs ?? [] };
 }
 
 export function viewsByUid(pool: Pool, uids: readonly string[]): Promise<ViewsAt> {

@@ -8,20 +8,29 @@ export interface OpenTask {
   readonly jobUid: string;
   readonly jobId: string;
   readonly task: Task;
+  /** What its app is told. */
+  readonly inputConfig: string;
 }
 
 interface OpenTaskRow {
   readonly job_id: string;
   readonly task: TaskRow;
+  readonly input_config: string;
 }
 
 /** Live tasks that no runner has claimed and that may be now, oldest job first. */
 export async function unclaimedTasks(pool: Pool, now: Date, limit: number): Promise<OpenTask[]> {
-  const text = `select j.job_id, to_json(t) as task from tasks t join jobs j on j.uid = t.job_uid
+  const text = `select j.job_id, to_json(t) as task, i.input_config from tasks t join jobs j on j.uid = t.job_uid
+    join task_inputs i on i.job_uid = t.job_uid and i.idx = t.idx
     where t.live and t.runner is null and t.stopping is null and (t.not_before is null or t.not_before <= $1)
     order by t.job_uid, t.priority desc, t.idx limit $2`;
   const rows = await read<OpenTaskRow>(pool, text, [now, limit]);
-  return rows.map((row) => ({ jobUid: row.task.job_uid, jobId: row.job_id, task: taskFromRow(row.task) }));
+  return rows.map((row) => ({
+    jobUid: row.task.job_uid,
+    jobId: row.job_id,
+    task: taskFromRow(row.task),
+    inputConfig: row.input_config,
+  }));
 }
 
 async function attempts(pool: Pool, where: string, values: readonly unknown[]): Promise<Attempt[]> {

@@ -55,6 +55,7 @@ export function submit(input: SubmitInput): JobDraft {
     interruptedMs: 0,
   };
   const draft = new JobDraft({ job, tasks, attempts: [], complete: true });
+  definition.tasks.forEach((task, index) => draft.inputs.set(index, task.inputConfig));
   draft.emit({ kind: "JobCreated", time: now, actor: input.actor, to: job.state, reason: job.reason });
   if (!wait) start(draft, input.actor, now, null);
   return draft;
@@ -62,7 +63,7 @@ export function submit(input: SubmitInput): JobDraft {
 
 function tasksOf(input: SubmitInput): Task[] {
   const plan = planTasks(input.definition.tasks);
-  return input.definition.tasks.map((definition, index) => {
+  return input.definition.tasks.map(({ inputConfig: _kept, ...definition }, index) => {
     const { waitingOn, dependents } = plan[index] ?? { waitingOn: 0, dependents: [] };
     const launch = input.launches[index];
     const reason = waitingOn > 0 ? "WaitingDependency" : "WaitingSlot";

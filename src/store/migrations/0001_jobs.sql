@@ -65,6 +65,14 @@ create table tasks (
   check (not (live and ended_at is not null))
 ) with (fillfactor = 70);
 
+-- What a task's app is told. It may be large and never changes, so it is kept out of the rows that every move reads.
+create table task_inputs (
+  job_uid uuid not null,
+  idx int not null,
+  input_config text not null,
+  primary key (job_uid, idx)
+);
+
 -- What the scheduler looks for: few rows, whatever the history.
 create index tasks_live on tasks (job_uid, idx) where live;
 
@@ -174,7 +182,7 @@ create table runners (
 -- order, and only for the short end of the statement, so batches of other processes overlap with the row work.
 create function apply_batch(
   changed_jobs json, changed_tasks json, changed_attempts json, new_attempts json, deleted_jobs json,
-  new_jobs json, new_tasks json, new_requests json, new_commands json, new_events json, work boolean
+  new_jobs json, new_tasks json, new_inputs json, new_requests json, new_commands json, new_events json, work boolean
 ) returns json
 language plpgsql
 -- The tables grow by orders of magnitude under a cached plan; every access here is by key.
@@ -230,6 +238,7 @@ begin
       from jobs j where j.uid = any (gone);
       delete from commands where job_uid = any (gone);
       delete from attempts where job_uid = any (gone);
+      delete from task_inputs where job_uid = any (gone);
       delete from tasks where job_uid = any (gone);
       delete from jobs where uid = any (gone);
     end if;
@@ -245,6 +254,8 @@ begin
     select coalesce(array_agg(uid), '{}') into made from inserted;
     insert into tasks
     select n.* from json_populate_recordset(null::tasks, new_tasks) n where n.job_uid = any (made);
+    insert into task_inputs
+    select n.* from json_populate_recordset(null::task_inputs, new_inputs) n where n.job_uid = any (made);
     insert into requests (caller, request_id, job_id, content_hash)
     select n.caller, n.request_id, n.job_id, n.content_hash
     from json_to_recordset(new_requests) as n(caller text, request_id text, job_id text, content_hash text, job_uid uuid)

@@ -35,6 +35,7 @@ import {
   type ScheduleMode,
   type Task,
   type TaskDefinition,
+  type TaskRequest,
   type TaskState,
 } from "../../core/job.js";
 
@@ -89,7 +90,7 @@ function scheduleModeFromWire(text: string): ScheduleMode {
   return mode;
 }
 
-function taskFromWire(task: WireTask): TaskDefinition {
+function taskFromWire(task: WireTask): TaskRequest {
   return {
     alias: task.alias,
     taskId: task.taskId,
@@ -135,7 +136,7 @@ export function queryDataFromRecord(record: JobRecord): MessageInitShape<typeof 
     jobId: job.jobId,
     initiator: job.initiator,
     maxParallelism: job.maxParallelism,
-    tasks: tasks.map((task) => taskConfigFromDefinition(task.definition)),
+    tasks: tasks.map((task) => taskConfigFromDefinition(task.definition, record.inputs[task.index] ?? "")),
     status: statusDetailFromView(record),
     customFields: { ...job.customFields },
     scheduleMode: job.scheduleMode,
@@ -152,14 +153,14 @@ export function jobStatusFromView(view: JobView): MessageInitShape<typeof JobSta
   return { jobId: view.job.jobId, status: statusDetailFromView(view) };
 }
 
-function taskConfigFromDefinition(task: TaskDefinition): MessageInitShape<typeof TaskConfigSchema> {
+function taskConfigFromDefinition(task: TaskDefinition, inputConfig: string): MessageInitShape<typeof TaskConfigSchema> {
   return {
     appImage: task.appImage,
     parties: task.parties.map(partyFromDefinition),
     alias: task.alias,
     taskId: task.taskId,
     dependencies: [...task.dependencies],
-    taskInputConfig: task.inputConfig,
+    taskInputConfig: inputConfig,
     priority: task.priority,
     ...(task.schedule && { scheduleConfig: { ...task.schedule } }),
     tolerable: task.tolerable,

@@ -6,7 +6,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { JobError } from "../../../src/core/error.js";
-import { jobEnded, type JobDefinition, type JobState, type TaskDefinition } from "../../../src/core/job.js";
+import { jobEnded, type JobDefinition, type JobState, type TaskRequest } from "../../../src/core/job.js";
 import { approve, command } from "../../../src/core/moves/commands.js";
 import { JOB_MOVES, TASK_MOVES } from "../../../src/core/moves/states.js";
 import { attemptEnded, attemptStarted, expire } from "../../../src/core/moves/tasks.js";
@@ -32,7 +32,7 @@ const definitions: fc.Arbitrary<JobDefinition> = fc
     }),
   )
   .map(({ tasks, ...more }) => {
-    const built: TaskDefinition[] = [];
+    const built: TaskRequest[] = [];
     tasks.forEach((task, i) => {
       // Earlier tasks only, so it is a DAG; tolerable ones cannot be depended on.
       const before = [...new Set(task.before)].filter((b) => b < i && !built[b]?.tolerable);

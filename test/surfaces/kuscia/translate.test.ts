@@ -7,7 +7,16 @@ import {
   JobStatusSchema,
   QueryJobResponseDataSchema,
 } from "../../../gen/kuscia/proto/api/v1alpha1/kusciaapi/job_pb.js";
-import { JOB_STATES, type JobState, type JobView, type Party, type Task, TASK_STATES } from "../../../src/core/job.js";
+import {
+  JOB_STATES,
+  type JobDefinition,
+  type JobRecord,
+  type JobState,
+  type JobView,
+  type Party,
+  type Task,
+  TASK_STATES,
+} from "../../../src/core/job.js";
 import { moved } from "../../../src/core/moves/states.js";
 import {
   definitionFromRequest,
@@ -62,12 +71,18 @@ const request = fc.record({
   tasks: fc.array(task, { maxLength: 4 }),
 });
 
+const recordOf = (definition: JobDefinition): JobRecord => ({
+  ...viewOf(definition),
+  commands: [],
+  inputs: definition.tasks.map((task) => task.inputConfig),
+});
+
 it("what a request defines is what a query shows", () => {
   fc.assert(
     fc.property(request, (init) => {
       const shown = create(
         QueryJobResponseDataSchema,
-        queryDataFromRecord({ ...viewOf(definitionFromRequest(create(CreateJobRequestSchema, init))), commands: [] }),
+        queryDataFromRecord(recordOf(definitionFromRequest(create(CreateJobRequestSchema, init)))),
       );
       const { status: _status, ...definition } = shown;
       const { status: _none, ...expected } = create(QueryJobResponseDataSchema, init);
@@ -93,7 +108,7 @@ it("shows the commands that took effect, with who, why and when", () => {
     { verb: "Suspend", actor: { role: "domain", domain: "bob" }, reason: "lunch", time: 1000, result: "Suspended" },
     { verb: "Restart", actor: { role: "master", domain: null }, reason: "", time: 2000, result: "Running" },
   ] as const;
-  const shown = create(QueryJobResponseDataSchema, queryDataFromRecord({ ...viewOf(definitionOf("a")), commands }));
+  const shown = create(QueryJobResponseDataSchema, queryDataFromRecord({ ...recordOf(definitionOf("a")), commands }));
   expect(shown.commandHistory).toMatchObject([
     { command: "Suspend", domainId: "bob", role: "domain", reason: "lunch", time: "1970-01-01T00:00:01Z", result: "Suspended" },
     { command: "Restart", domainId: "", role: "master", reason: "", time: "1970-01-01T00:00:02Z", result: "Running" },
