@@ -20,9 +20,9 @@ export function createLog(level: string, destination: pino.DestinationStream = p
 /** What is logged of an error. Its other properties may hold whole statements and connections. */
 function errorFields(error: unknown): object {
   if (!(error instanceof Error)) return { type: typeof error, message: String(error) };
-  const { name, message, stack, cause } = error;
+  const { message, stack, cause } = error;
   return {
-    type: name,
+    type: error.constructor.name,
     message,
     stack,
     ...("code" in error && { code: error.code }),

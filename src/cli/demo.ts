@@ -27,7 +27,7 @@ import { askedToEnd, type EndSignal, exitCodeOf } from "./signals.js";
 const ENDED = new Set(["Succeeded", "Failed", "Cancelled", "ApprovalReject"]);
 const NOT_FOUND = "NotFound";
 
-/** How long an interrupted demo waits for the processes of its job. They are killed after half of it. */
+/** How long a demo that leaves early waits for the processes of its job. The runner kills them long before. */
 const JOB_END_MS = 15_000;
 
 /** Ends with 0 where the job Succeeded, else 1; after a signal with 128 and its number, leaving no process behind. */
@@ -50,13 +50,20 @@ export async function demo(dataDirectory: string): Promise<void> {
       await show.catch(() => undefined);
       await endJob(server, request.jobId);
     } else process.exitCode = ending.succeeded ? 0 : 1;
+  } catch (error) {
+    await endJob(server, request.jobId);
+    throw error;
   } finally {
     await server.stop();
   }
   if (signal !== undefined) process.exit(exitCodeOf(signal));
 }
 
-async function present(server: DemoServer, request: CreateJobRequest, leaving: AbortSignal): Promise<{ succeeded: boolean }> {
+async function present(
+  server: DemoServer,
+  request: CreateJobRequest,
+  leaving: AbortSignal,
+): Promise<{ readonly succeeded: boolean }> {
   console.log(`Muster serves on ${server.url} (gRPC, Connect and REST on one port; log in ${shown(server.logFile)})`);
   await prepareTables(server);
   return { succeeded: await runJob(server, request, leaving) };

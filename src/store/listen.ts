@@ -79,9 +79,7 @@ export class Listener {
   #reconnect(afterMs: number): void {
     this.#retry = setTimeout(() => {
       this.#connect().then(
-        () => {
-          if (!this.#stopped) this.#options.onHint({ work: true });
-        },
+        () => this.#hint(),
         (error: unknown) => {
           if (this.#stopped) return;
           this.#options.onFault(error);
@@ -89,6 +87,10 @@ export class Listener {
         },
       );
     }, afterMs);
+  }
+
+  #hint(): void {
+    if (!this.#stopped) this.#options.onHint({ work: true });
   }
 
   /** The slow poll: also proves the connection, so that a half-open one is noticed. */
