@@ -9,13 +9,13 @@ import { checkCommand, checkSubmit, maySee, type PartyCommands } from "./core/ac
 import { checkDefinition, domainsOf, type Limits } from "./core/dag.js";
 import { invalid, JobError, jobNotFound } from "./core/error.js";
 import { templateForRole } from "./core/image.js";
-import type { Actor, JobDefinition, JobState, JobView, TaskDefinition, Verb } from "./core/job.js";
+import { type Actor, actorName, type JobDefinition, type JobRecord, type JobState, type JobView, type TaskRequest, type Verb } from "./core/job.js";
 import { approve, command } from "./core/moves/commands.js";
 import { submit } from "./core/moves/submit.js";
 import { reportProgress } from "./core/moves/tasks.js";
 import type { CreateContext, Writer } from "./store/batch.js";
 import type { Pool } from "./store/pool.js";
-import { viewsByJobId } from "./store/views.js";
+import { recordByJobId, viewsByJobId } from "./store/views.js";
 import { attemptByUid } from "./store/work.js";
 
 /** A job as a client asks for it: ids that it left out are empty strings, numbers that it left out are 0. */
@@ -23,6 +23,8 @@ export interface Submission {
   readonly definition: JobDefinition;
   /** The language it was made through, e.g. `kuscia`. */
   readonly surface: string;
+  /** The client's own id of the request: under it, a repeat is answered as the first time, also after the job is gone. */
+  readonly requestId?: string;
 }
 
 export interface Submitted {
@@ -49,7 +51,7 @@ export interface Jobs {
   /** Errors: InvalidArgument (an unknown image too), AlreadyExists, Forbidden. */
   submit(submission: Submission, actor: Actor): Promise<Submitted>;
   /** Errors: NotFound, also for a job that the caller may not see. */
-  query(jobId: string, actor: Actor): Promise<JobView>;
+  query(jobId: string, actor: Actor): Promise<JobRecord>;
   /** One database round, all jobs as of one moment. */
   queryMany(jobIds: readonly string[], actor: Actor): Promise<QueriedJobs>;
   /** Errors: NotFound, Forbidden, IllegalMove. Repeating the command that caused the present state changes nothing. */
@@ -72,6 +74,8 @@ export interface JobsOptions {
   readonly partyCommands?: PartyCommands;
 }
 
+const REQUEST_ID = /^[^\p{Cc}\p{Cs}]{0,128}$/u;
+
 export function createJobs(options: JobsOptions): Jobs {
   const { pool, writer } = options;
   return {
@@ -79,6 +83,8 @@ export function createJobs(options: JobsOptions): Jobs {
       const asked = checkDefinition(submission.definition, options.limits);
       checkKnownDomains(asked, options.domains);
       checkSubmit(actor, asked);
+      const { requestId = "" } = submission;
+      if (!REQUEST_ID.test(requestId)) throw invalid("request_id", "must be at most 128 characters without control characters");
       const content = canonicalJson(asked);
       const contentHash = createHash("sha256").update(content).digest("hex");
       const definition = withTaskIds(asked);
@@ -87,9 +93,10 @@ export function createJobs(options: JobsOptions): Jobs {
         contentHash,
         images: [...new Set(definition.tasks.map((task) => task.appImage))],
         taskIds: definition.tasks.map((task) => task.taskId),
+        request: requestId === "" ? null : { caller: actorName(actor), id: requestId },
         bytes: content.length,
         build: (context) => {
-          const launches = resolveLaunches(asked, context);
+          const launches = resolveLaunches(asked, context, actor);
           const { surface } = submission;
           const { manualDomains } = options;
           return submit({ uid: uuid(), definition, contentHash, surface, actor, now: context.now, manualDomains, launches });
@@ -99,10 +106,10 @@ export function createJobs(options: JobsOptions): Jobs {
     },
 
     async query(jobId, actor) {
-      const view = (await viewsByJobId(pool, [jobId])).views[0];
+      const record = await recordByJobId(pool, jobId);
       // A job that the caller may not see reads like one that is not there.
-      if (!view || !maySee(actor, view.job)) throw jobNotFound(jobId);
-      return view;
+      if (!record || !maySee(actor, record.job)) throw jobNotFound(jobId);
+      return record;
     },
 
     async queryMany(jobIds, actor) {
@@ -160,16 +167,18 @@ function checkKnownDomains(definition: JobDefinition, known: ReadonlySet<string>
 
 /** Generated as Kuscia does: `<job_id>-<12 lower-case hex digits>`. */
 function withTaskIds(definition: JobDefinition): JobDefinition {
-  const named = (task: TaskDefinition): TaskDefinition =>
+  const named = (task: TaskRequest): TaskRequest =>
     task.taskId === "" ? { ...task, taskId: `${definition.jobId}-${randomBytes(6).toString("hex")}` } : task;
   return { ...definition, tasks: definition.tasks.map(named) };
 }
 
 /** What only the store knows: that images and task_ids are as the request needs them. Fields are the request's own. */
-function resolveLaunches(asked: JobDefinition, context: CreateContext): { imageDigest: string; replicas: number[] }[] {
+function resolveLaunches(asked: JobDefinition, context: CreateContext, actor: Actor): { imageDigest: string; replicas: number[] }[] {
   return asked.tasks.map((task, i) => {
     const taken = task.taskId === "" ? undefined : context.takenTaskIds.get(task.taskId);
-    if (taken !== undefined) throw invalid(`tasks[${i}].task_id`, `"${task.taskId}" is used by another job already`);
+    // The owner is named only to who may see every job.
+    const owner = actor.role === "domain" ? "another job" : `job "${taken}"`;
+    if (taken !== undefined) throw invalid(`tasks[${i}].task_id`, `"${task.taskId}" is used by ${owner} already`);
     const resolved = context.images.get(task.appImage);
     if (!resolved) throw invalid(`tasks[${i}].app_image`, `app image "${task.appImage}" not found`);
     const replicas = task.parties.map((party, p) => {

@@ -1,6 +1,6 @@
 /** Logs of attempts, also of those that have ended. */
 
-import { invalid, JobError } from "./core/error.js";
+import { JobError } from "./core/error.js";
 import type { Actor, Attempt, AttemptState, JobView, Task } from "./core/job.js";
 import type { Jobs } from "./jobs.js";
 import type { Runner } from "./runner.js";
@@ -17,6 +17,7 @@ export interface LogQuery {
   readonly role?: string;
   /** 0 = the latest attempt. */
   readonly attempt: number;
+  /** Of each log at most so many bytes of UTF-8, from 1 to MAX_TAIL_BYTES. */
   readonly tailBytes: number;
 }
 
@@ -35,27 +36,30 @@ export interface TaskLog {
 }
 
 export interface Logs {
-  /** Errors: NotFound (job, task), Forbidden. */
+  /**
+   * The ends of the logs: of each `tailBytes`, less where many are asked for, so that the text of all together stays
+   * within MAX_TAIL_BYTES. Errors: NotFound (job, task), Forbidden.
+   */
   read(query: LogQuery, actor: Actor): Promise<readonly TaskLog[]>;
 }
 
 export interface LogsOptions {
   readonly pool: Pool;
-  readonly jobs: Jobs;
+  readonly jobs: Pick<Jobs, "query">;
   /** The runner of this process; logs of other runners' attempts are not here. */
-  readonly runner: Runner;
+  readonly runner: Pick<Runner, "readLog">;
 }
 
-export const MAX_LOG_BYTES = 1 << 20;
-export const DEFAULT_LOG_BYTES = 64 << 10;
+/** For a caller that does not say how much it wants. */
+export const DEFAULT_TAIL_BYTES = 65_536;
+/** Bound of one log's text, and of all text in one answer. */
+export const MAX_TAIL_BYTES = 1_048_576;
+const READ_AT_ONCE = 8;
 
 export function createLogs(options: LogsOptions): Logs {
   const { pool, jobs, runner } = options;
   return {
     async read(query, actor) {
-      if (query.tailBytes < 0) throw invalid("tail_bytes", "must not be negative");
-      if (query.attempt < 0) throw invalid("attempt", "must not be negative");
-      const tailBytes = Math.min(query.tailBytes === 0 ? DEFAULT_LOG_BYTES : query.tailBytes, MAX_LOG_BYTES);
       const view = await jobs.query(query.jobId, actor);
       const domain = visibleDomain(query.domain, actor);
       const task = query.task === "" ? undefined : taskNamed(view, query.task);
@@ -68,13 +72,21 @@ export function createLogs(options: LogsOptions): Logs {
           (domain === "" || attempt.domain === domain) &&
           (query.role === undefined || attempt.role === query.role),
       );
-      return Promise.all(asked.map((attempt) => readOne(view, attempt, tailBytes)));
+      const tailBytes = Math.min(query.tailBytes, Math.floor(MAX_TAIL_BYTES / Math.max(1, asked.length)));
+      const logs: TaskLog[] = [];
+      for (let next = 0; next < asked.length; next += READ_AT_ONCE) {
+        const some = asked.slice(next, next + READ_AT_ONCE);
+        logs.push(...(await Promise.all(some.map((attempt) => readOne(view, attempt, tailBytes)))));
+      }
+      return logs;
     },
   };
 
   async function readOne(view: JobView, attempt: Attempt, tailBytes: number): Promise<TaskLog> {
     const definition = view.tasks[attempt.taskIndex]?.definition;
     const log = await runner.readLog(attempt, tailBytes);
+    const text = log?.text ?? `(no log here: the attempt belongs to runner ${attempt.runner})\n`;
+    const kept = endOf(text, tailBytes);
     return {
       alias: definition?.alias ?? "",
       taskId: definition?.taskId ?? "",
@@ -85,10 +97,19 @@ export function createLogs(options: LogsOptions): Logs {
       state: attempt.state,
       exitCode: attempt.exitCode,
       signal: attempt.signal,
-      truncated: log?.truncated ?? false,
-      text: log?.text ?? `(no log here: the attempt belongs to runner ${attempt.runner})\n`,
+      truncated: (log?.truncated ?? false) || kept !== text,
+      text: kept,
     };
   }
+}
+
+/** The last whole characters of a text in so many bytes: U+FFFD for what is no UTF-8 makes a text longer than its log. */
+function endOf(text: string, bytes: number): string {
+  const all = Buffer.from(text);
+  if (all.length <= bytes) return text;
+  let start = all.length - bytes;
+  while (start < all.length && ((all[start] ?? 0) & 0b1100_0000) === 0b1000_0000) start += 1;
+  return all.toString("utf8", start);
 }
 
 /** A domain reads its own logs only: another party's output may hold that party's data. */

@@ -3,7 +3,7 @@
  *
  * What holds:
  * - One process at a time owns a data folder; a second one is refused. Only the owner starts, stops or clears up
- *   Postgres there (postgres/folder-lock.ts).
+ *   Postgres there (folder-lock.ts).
  * - A data folder is whole or absent: it is made beside its place and then renamed (postgres/data-folder.ts).
  * - Postgres outlives a kill -9 of its owner. The next owner finds it and stops it before it starts its own
  *   (postgres/left-behind.ts).

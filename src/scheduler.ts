@@ -29,6 +29,7 @@ import {
   overdueTasks,
   presentJobs,
   renewLease,
+  retryIsDue,
   unclaimedTasks,
 } from "./store/work.js";
 
@@ -54,6 +55,7 @@ export class Scheduler implements Service {
   readonly #held = new Map<string, { readonly attempt: Attempt; reports: Promise<void> }>();
   readonly #stopAsked = new Set<string>();
   readonly #claiming = new Set<string>();
+  #open = false;
   #stopped = false;
 
   constructor(options: SchedulerOptions) {
@@ -62,7 +64,7 @@ export class Scheduler implements Service {
     const { onFault } = options;
     this.#round = new Poked(() => this.runOnce(), onFault);
     this.#tickers = [
-      new Ticker({ everyMs: 1_000, runOnce: () => this.expireOverdue(), onFault }),
+      new Ticker({ everyMs: 1_000, runOnce: () => this.keepTime(), onFault }),
       new Ticker({ everyMs: options.leaseMs / 3, runOnce: () => this.keepLeases(), onFault }),
       new Ticker({ everyMs: 60_000, runOnce: () => this.tidy(), onFault }),
     ];
@@ -71,40 +73,46 @@ export class Scheduler implements Service {
   async start(): Promise<void> {
     const { pool, runner, leaseMs } = this.#options;
     runner.observe({
-      started: (uid) => this.#report(uid, (attempt) => this.#started(attempt)),
-      ended: (uid, end) => this.#report(uid, (attempt) => this.#ended(attempt, end)),
+      started: (uid) => this.#report(uid, (attempt) => this.#startAttempt(attempt)),
+      ended: (uid, end) => this.#report(uid, (attempt) => this.#endAttempt(attempt, end), () => this.#letGo(uid)),
     });
     await renewLease(pool, runner.id, leaseMs);
     const open = await openAttempts(pool, runner.id);
     for (const attempt of open) this.#hold(attempt);
     await runner.adopt(open);
-    await this.tidy();
+    // A folder that cannot be cleared is no reason not to serve.
+    await this.tidy().catch(this.#options.onFault);
     for (const ticker of this.#tickers) await ticker.start();
+    this.#open = true;
     this.poke();
   }
 
   /** Ends the loops and tells what the runner has reported so far. Running attempts go on without us. */
   async stop(): Promise<void> {
+    this.#stopped = true;
     await Promise.all(this.#tickers.map((ticker) => ticker.stop()));
     await this.#round.stop();
     await this.#options.runner.close();
-    this.#stopped = true;
     await Promise.all([...this.#held.values()].map((held) => held.reports));
   }
 
-  /** There may be something to claim or to stop. */
+  /** There may be something to claim or to stop. Before `start` nothing may begin: what was left behind is adopted first. */
   poke(): void {
-    this.#round.poke();
+    if (this.#open) this.#round.poke();
   }
 
   async runOnce(): Promise<void> {
-    const { pool, runner } = this.#options;
+    const { pool, runner, now } = this.#options;
     for (const attempt of await attemptsToStop(pool, runner.id)) {
       if (this.#stopAsked.has(attempt.uid)) continue;
+      this.#hold(attempt);
       this.#stopAsked.add(attempt.uid);
-      await runner.stop(attempt.uid);
+      await runner.stop(attempt.uid).catch((error: unknown) => {
+        this.#stopAsked.delete(attempt.uid);
+        this.#options.onFault(error);
+      });
     }
-    const open = await unclaimedTasks(pool, CLAIMS_PER_ROUND);
+    const open = await unclaimedTasks(pool, new Date(now()), CLAIMS_PER_ROUND);
     // All claims of a round are saved as one batch.
     await Promise.all(open.map((task) => this.#claim(task)));
   }
@@ -112,7 +120,7 @@ export class Scheduler implements Service {
   async #claim(open: OpenTask): Promise<void> {
     const { runner, writer } = this.#options;
     const { jobUid, task } = open;
-    const key = `${jobUid}/${task.index}/${task.attempt}`;
+    const key = tryOf(jobUid, task.index, task.attempt);
     if (this.#claiming.has(key)) return;
     const target = { target: { uid: jobUid }, touch: task.index } as const;
     const foreign = task.parties.find((party) => !runner.serves(party.domain));
@@ -172,14 +180,21 @@ export class Scheduler implements Service {
   }
 
   #hold(attempt: Attempt): void {
-    this.#held.set(attempt.uid, { attempt, reports: Promise.resolve() });
+    if (!this.#held.has(attempt.uid)) this.#held.set(attempt.uid, { attempt, reports: Promise.resolve() });
   }
 
   /** Reports of one attempt are told in order; each until the store has taken or refused it. */
-  #report(uid: string, tell: (attempt: Attempt) => Promise<void>): void {
+  #report(uid: string, tell: (attempt: Attempt) => Promise<void>, told?: () => void): void {
     const held = this.#held.get(uid);
     if (!held) return;
-    held.reports = held.reports.then(() => this.#persist(() => tell(held.attempt)));
+    held.reports = held.reports.then(() => this.#persist(() => tell(held.attempt))).then(told);
+  }
+
+  #letGo(uid: string): void {
+    this.#held.delete(uid);
+    this.#stopAsked.delete(uid);
+    // Its room is free again.
+    this.poke();
   }
 
   async #persist(tell: () => Promise<void>): Promise<void> {
@@ -190,31 +205,21 @@ export class Scheduler implements Service {
         const reason = error instanceof JobError ? error.reason : "Internal";
         // Over or deleted already: the report has no addressee any more.
         if (reason === "IllegalMove" || reason === "NotFound") return;
-        if (reason === "Internal") return this.#options.onFault(error);
+        // A fault must not cost a report: without it the job would wait for ever.
+        if (reason === "Internal") this.#options.onFault(error);
         // Not taken yet. After a stop the next start finds the end again, from the runner's own files.
         if (this.#stopped) return;
-        await delay(pause);
+        await delay(reason === "Internal" ? pause * 10 : pause);
       }
     }
   }
 
-  async #started(attempt: Attempt): Promise<void> {
+  async #startAttempt(attempt: Attempt): Promise<void> {
     await this.#options.writer.change({
       target: { uid: attempt.jobUid },
       touch: attempt.taskIndex,
       move: (draft, now) => attemptStarted(draft, { attemptUid: attempt.uid, now }),
     });
-  }
-
-  async #ended(attempt: Attempt, end: AttemptEnd): Promise<void> {
-    try {
-      await this.#endAttempt(attempt, end);
-    } finally {
-      this.#held.delete(attempt.uid);
-      this.#stopAsked.delete(attempt.uid);
-      // Its room is free again.
-      this.poke();
-    }
   }
 
   #endAttempt(attempt: Attempt, end: AttemptEnd): Promise<void> {
@@ -225,12 +230,16 @@ export class Scheduler implements Service {
     });
   }
 
-  async expireOverdue(): Promise<void> {
+  /** Ends what is overdue, and wakes tasks whose pause before the next try is over. */
+  async keepTime(): Promise<void> {
     const { pool, writer, now } = this.#options;
+    if (await retryIsDue(pool, new Date(now()))) this.poke();
     const overdue = await overdueTasks(pool, new Date(now()), 500);
     await Promise.all(
       overdue.map(({ jobUid, taskIndex }) =>
-        writer.change({ target: { uid: jobUid }, touch: taskIndex, move: (draft, at) => expire(draft, { taskIndex, now: at }) }),
+        this.#persist(() =>
+          writer.change({ target: { uid: jobUid }, touch: taskIndex, move: (draft, at) => expire(draft, { taskIndex, now: at }) }),
+        ),
       ),
     );
   }
@@ -250,9 +259,20 @@ export class Scheduler implements Service {
     await Promise.all(orphans.map((attempt) => this.#persist(() => this.#endAttempt(attempt, lost))));
     // Listed before the store is asked: what is held by then has been saved, so if it is not open it is over.
     const held = [...this.#held.keys()];
-    const open = new Set((await openAttempts(pool, runner.id)).map((attempt) => attempt.uid));
+    const ours = await openAttempts(pool, runner.id);
+    const open = new Set(ours.map((attempt) => attempt.uid));
     for (const uid of held) if (!open.has(uid)) await runner.stop(uid);
+    await this.#takeUp(ours);
     this.poke();
+  }
+
+  /** Attempts that are ours in the store and that nobody here knows, e.g. of a claim whose answer was lost. */
+  async #takeUp(ours: readonly Attempt[]): Promise<void> {
+    const unknown = ours.filter(
+      ({ uid, jobUid, taskIndex, number }) => !this.#held.has(uid) && !this.#claiming.has(tryOf(jobUid, taskIndex, number)),
+    );
+    for (const attempt of unknown) this.#hold(attempt);
+    if (unknown.length > 0) await this.#options.runner.adopt(unknown);
   }
 
   /** Forgets what is over: old history, unused image contents, folders of deleted jobs. */
@@ -262,4 +282,9 @@ export class Scheduler implements Service {
     await pruneImageContents(pool);
     await runner.sweep((jobUids) => presentJobs(pool, jobUids));
   }
+}
+
+/** Names one try of one task. */
+function tryOf(jobUid: string, taskIndex: number, number: number): string {
+  return `${jobUid}/${taskIndex}/${number}`;
 }

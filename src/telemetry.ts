@@ -5,13 +5,30 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom
 
 export type Log = pino.Logger;
 
-export function createLog(level: string): Log {
-  return pino({
+/** Lines go to stdout unless told otherwise. */
+export function createLog(level: string, destination: pino.DestinationStream = pino.destination(1)): Log {
+  const options: pino.LoggerOptions = {
     level,
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
+    serializers: { err: errorFields },
     redact: { paths: ["token", "authorization", "headers.token", "headers.authorization"], censor: "[redacted]" },
-  });
+  };
+  return pino(options, destination);
+}
+
+/** What is logged of an error. Its other properties may hold whole statements and connections. */
+function errorFields(error: unknown): object {
+  if (!(error instanceof Error)) return { type: typeof error, message: String(error) };
+  const { message, stack, cause } = error;
+  return {
+    type: error.constructor.name,
+    message,
+    stack,
+    ...("code" in error && { code: error.code }),
+    ...("constraint" in error && { constraint: error.constraint }),
+    ...(cause instanceof Error && { cause: cause.message }),
+  };
 }
 
 export interface Metrics {

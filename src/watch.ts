@@ -117,7 +117,7 @@ export class WatchHub implements Hub {
       const snapshot = new Snapshot();
       for await (const frame of this.#present(options, snapshot)) yield frame;
       if (options.signal.aborted || this.#stopped) return;
-      yield { kind: "Heartbeat", revision: this.#position };
+      yield { kind: "Heartbeat", revision: snapshot.revision ?? this.#position };
       for (;;) {
         const next = await subscription.next(this.#options.heartbeatMs);
         if (next === "ended") return;
@@ -144,8 +144,10 @@ export class WatchHub implements Hub {
       const { revision, views } = await viewsPage(this.#options.pool, after, last, PAGE);
       const pageEnd = views.length < PAGE ? last : (views.at(-1)?.job.uid ?? last);
       snapshot.addPage(pageEnd, revision);
+      // The first page's revision for all: what changed in an early page while a later one was read comes after it.
+      const stamp = snapshot.revision ?? revision;
       for (const view of views) {
-        if (maySee(options.actor, view.job)) yield { kind: "Added", from: revision, revision, view };
+        if (maySee(options.actor, view.job)) yield { kind: "Added", from: stamp, revision: stamp, view };
       }
       after = pageEnd;
     }
@@ -160,6 +162,11 @@ function frameFromChange(change: JobChange): JobFrame {
 /** Which revisions a watcher's snapshot contains, per range of uids. */
 class Snapshot {
   readonly #pages: { readonly lastUid: string; readonly revision: bigint }[] = [];
+
+  /** The revision that the whole snapshot contains at least; undefined where there was no page. */
+  get revision(): bigint | undefined {
+    return this.#pages[0]?.revision;
+  }
 
   addPage(lastUid: string, revision: bigint): void {
     this.#pages.push({ lastUid, revision });

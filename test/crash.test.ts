@@ -4,7 +4,7 @@
  */
 
 import { execFileSync } from "node:child_process";
-import { mkdtemp, chmod, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, chmod, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -50,8 +50,12 @@ async function survivors(): Promise<string[]> {
   return found;
 }
 
-/** Lets the app of one domain end, with an exit code. */
-const release = (domain: string, code = 0) => writeFile(join(folder, "data", "domains", domain, "data", "go"), String(code));
+/** Lets the app of one domain end, with an exit code. Renamed into place, since the app reads the file as soon as it is there. */
+async function release(domain: string, code = 0): Promise<void> {
+  const go = join(folder, "data", "domains", domain, "data", "go");
+  await writeFile(`${go}.new`, String(code));
+  await rename(`${go}.new`, go);
+}
 
 async function withClient<T>(work: (client: ReturnType<typeof openGrpcClient>) => Promise<T>): Promise<T> {
   const client = openGrpcClient(server.url);

@@ -3,7 +3,17 @@
 import { EventEmitter, once } from "node:events";
 import { JobError, jobNotFound } from "../src/core/error.js";
 import { type AppImage, imageNotFound } from "../src/core/image.js";
-import type { Actor, JobDefinition, JobView, Party, Task, TaskDefinition } from "../src/core/job.js";
+import {
+  type Actor,
+  type CommandRecord,
+  type JobDefinition,
+  type JobRecord,
+  type JobView,
+  NO_RETRY,
+  type Party,
+  type Task,
+  type TaskDefinition,
+} from "../src/core/job.js";
 import { moved } from "../src/core/moves/states.js";
 import type { ImagePage, Images } from "../src/images.js";
 import type { Command, CommandOptions, Jobs, QueriedJobs, Submission, Submitted } from "../src/jobs.js";
@@ -65,9 +75,11 @@ export function taskOf(definition: TaskDefinition, index = 0): Task {
     endedAt: null,
     progress: 0,
     attempt: 0,
+    tries: 0,
     live: false,
     runner: null,
     stopping: null,
+    notBefore: null,
     deadline: null,
     parties: definition.parties.map((party) => partyOf({ domain: party.domain, role: party.role })),
   };
@@ -107,6 +119,8 @@ export function definitionOf(jobId: string): JobDefinition {
         priority: 0,
         tolerable: false,
         schedule: null,
+        retry: NO_RETRY,
+        runTimeoutSeconds: 0,
       },
     ],
   };
@@ -115,6 +129,8 @@ export function definitionOf(jobId: string): JobDefinition {
 /** Keeps what was submitted; every call is recorded, and `failure` is thrown instead of answering. */
 export class FakeJobs implements Jobs {
   readonly views = new Map<string, JobView>();
+  commands: readonly CommandRecord[] = [];
+  readonly submitted = new Map<string, JobDefinition>();
   readonly calls: { readonly verb: string; readonly args: readonly unknown[] }[] = [];
   failure: unknown;
 
@@ -125,12 +141,14 @@ export class FakeJobs implements Jobs {
       throw new JobError("AlreadyExists", `job "${definition.jobId}" already exists`);
     }
     this.views.set(definition.jobId, viewOf(definition));
+    this.submitted.set(definition.jobId, definition);
     return { jobId: definition.jobId, repeated: false };
   }
 
-  async query(jobId: string, actor: Actor): Promise<JobView> {
+  async query(jobId: string, actor: Actor): Promise<JobRecord> {
     this.record("query", jobId, actor);
-    return this.view(jobId);
+    const inputs = this.submitted.get(jobId)?.tasks.map((task) => task.inputConfig) ?? [];
+    return { ...this.view(jobId), commands: this.commands, inputs };
   }
 
   async queryMany(jobIds: readonly string[], actor: Actor): Promise<QueriedJobs> {

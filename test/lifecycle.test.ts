@@ -8,6 +8,15 @@ import { createTestDatabase, type TestDatabase } from "./database.js";
 import { followJob, type GrpcClient, openGrpcClient } from "./grpc-client.js";
 import { type ServerProcess, startServerProcess } from "./server-process.js";
 
+/** Fails on its first run in a domain, succeeds on the next. */
+const RETRIED = `
+const { existsSync, writeFileSync } = require("node:fs");
+const mark = process.env.MUSTER_DOMAIN_DATA + "/tried";
+if (existsSync(mark)) process.exit(0);
+writeFileSync(mark, "");
+process.exit(9);
+`;
+
 let folder: string;
 let database: TestDatabase;
 let server: ServerProcess;
@@ -115,6 +124,50 @@ describe("what is refused at submit", () => {
     expect(status.message.startsWith(message)).toBe(true);
     expect(await codeOf("QueryJob", { job_id: "x" })).toBe(11202);
   });
+});
+
+test("a task that fails is tried again, one that runs too long is stopped, and the history says who did what", async () => {
+  const container = { name: "app", command: ["node"], args: ["-e", RETRIED] };
+  const image = { name: "flaky", image: { name: "flaky" }, deploy_templates: [{ name: "main", containers: [container] }] };
+  expect((await client.call("CreateAppImage", image)).status.code).toBe(0);
+  expect(await codeOf("CreateJob", job("retried", "flaky", ["alice"], { retry: { max_attempts: 3 } }))).toBe(0);
+  const { last } = await followJob(client, "retried", (status) => ["Succeeded", "Failed"].includes(status.state));
+  expect(last.state).toBe("Succeeded");
+  expect(last.tasks[0]).toMatchObject({ attempt: 2 });
+
+  expect(await codeOf("CreateJob", job("endless", "sleeper", ["alice"], { run_timeout_seconds: 1 }))).toBe(0);
+  const stopped = await followJob(client, "endless", stateIs("Failed"));
+  expect(stopped.last.err_msg).toBe("Task[a]-Party[alice]: ran longer than run_timeout_seconds 1");
+  expect(stopped.last.tasks[0]).toMatchObject({ reason: { reason: "RunTimeout" } });
+
+  expect(await codeOf("CancelJob", { job_id: "endless", reason: "no use" })).toBe(0);
+  const query = await fetch(`${server.url}/api/v1/job/query`, {
+    method: "POST",
+    headers: { "content-type": "application/json", "muster-extensions": "1" },
+    body: '{"job_id":"endless"}',
+  });
+  expect(await query.json()).toMatchObject({
+    data: {
+      tasks: [{ run_timeout_seconds: 1, tolerable: false }],
+      schedule_mode: "BestEffort",
+      command_history: [{ command: "Cancel", domain_id: "", role: "master", reason: "no use", result: "Cancelled" }],
+      status: { state: "Cancelled", reason: { reason: "Cancelled", message: "cancelled by master: no use" } },
+    },
+  });
+});
+
+test("Strict ends the job with the first failure", async () => {
+  const tasks = [
+    { alias: "bad", app_image: "broken", parties: [{ domain_id: "alice" }], priority: 1 },
+    { alias: "long", app_image: "sleeper", parties: [{ domain_id: "carol" }] },
+  ];
+  const container = { name: "app", command: ["node"], args: ["-e", "process.exit(4)"] };
+  const image = { name: "broken", image: { name: "broken" }, deploy_templates: [{ name: "main", containers: [container] }] };
+  expect((await client.call("CreateAppImage", image)).status.code).toBe(0);
+  const request = { job_id: "strict", initiator: "alice", max_parallelism: 2, schedule_mode: "Strict", tasks };
+  expect(await codeOf("CreateJob", request)).toBe(0);
+  const { last } = await followJob(client, "strict", stateIs("Failed"));
+  expect(last.tasks[1]?.err_msg).toMatch(/^Task\[bad\]-Party\[alice\]: .*code 4/);
 });
 
 test("what needs more than the runner has left waits, says for what, and runs when there is room", async () => {

@@ -1,4 +1,6 @@
+import { v7 as uuid } from "uuid";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { claim } from "../src/core/moves/tasks.js";
 import type { JobView } from "../src/core/job.js";
 import { Scheduler } from "../src/scheduler.js";
 import { Listener } from "../src/store/listen.js";
@@ -160,11 +162,11 @@ test("a task that nobody starts in time fails with what it waited for", async ()
   await submit("overdue", { tasks: [taskOf("a", { taskId: "", schedule: schedule300 })] });
   await jobWhen("overdue", (view) => view.tasks[0]?.reason === "WaitingResources");
   now = () => Date.now() + 299_000;
-  await scheduler.expireOverdue();
+  await scheduler.keepTime();
   expect((await store.jobs.query("overdue", MASTER)).job.state).toBe("Running");
   // The deadline is judged by the writer's clock too, so it is moved rather than waited for.
   await store.query("update tasks set deadline = now() - interval '1 second', created_at = now() - interval '301 seconds'");
-  await scheduler.expireOverdue();
+  await scheduler.keepTime();
   const done = await jobWhen("overdue", isIn("Failed"));
   expect(done.tasks[0]).toMatchObject({
     reason: "SchedulingTimeout",
@@ -231,4 +233,40 @@ test("two servers never both run one task", async () => {
   for (let i = 0; i < 20; i++) await jobWhen(`shared-${i}`, (view) => view.tasks[0]?.state === "Running");
   expect(runners.flatMap((runner) => runner.launches)).toHaveLength(20);
   expect(new Set(runners.flatMap((runner) => runner.launches).map((launch) => launch.jobId)).size).toBe(20);
+});
+
+test("a claim that was saved though its answer was lost is taken up, and its attempts are brought to an end", async () => {
+  const runner = new FakeRunner();
+  const scheduler = await schedule(runner);
+  runner.full = "not now";
+  await submit("forgotten");
+  await jobWhen("forgotten", (view) => view.tasks[0]?.reason === "WaitingResources");
+  const [{ uid } = { uid: "" }] = await store.query<{ uid: string }>("select uid from jobs where job_id = 'forgotten'");
+  const instances = ["alice", "bob"].map((domain) => ({ attemptUid: uuid(), domain, role: "", replica: 0, endpoints: [] }));
+  const move = { taskIndex: 0, number: 1, runner: runner.id, instances };
+  await store.writer.change({ target: { uid }, touch: 0, move: (draft, at) => claim(draft, { ...move, now: at }) });
+  await scheduler.keepLeases();
+  expect(runner.adopted.map((attempt) => attempt.uid).sort()).toEqual(instances.map((each) => each.attemptUid).sort());
+  for (const attempt of runner.adopted) runner.reportLost(attempt.uid);
+  await jobWhen("forgotten", isIn("Failed"));
+});
+
+test("hints that come before the scheduler serves begin nothing", async () => {
+  const runner = new FakeRunner();
+  const scheduler = new Scheduler({
+    pool: store.pool,
+    writer: store.writer,
+    runner,
+    now: Date.now,
+    leaseMs: 30_000,
+    historyMs: 3_600_000,
+    onFault: (error) => faults.push(error),
+  });
+  await submit("early");
+  scheduler.poke();
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(runner.launches).toEqual([]);
+  schedulers.push(scheduler);
+  await scheduler.start();
+  await runner.startOf("a");
 });

@@ -213,3 +213,26 @@ test("history that was pruned behind the hub's back is said, not skipped", async
   hub.poke();
   expect(await watcher.next()).toMatchObject({ kind: "Error", message: expect.stringMatching(/pruned/) });
 });
+
+test("revisions increase over a snapshot of several pages, though early pages change while later ones are read", async () => {
+  await Promise.all(Array.from({ length: 450 }, (_, i) => submit(`paged-${i}`)));
+  const patient = new WatchHub({ pool: store.pool, heartbeatMs: 60_000, onFault: (error) => faults.push(error) });
+  await patient.start();
+  const hints = listenerFor(patient);
+  await hints.start();
+  const watcher = new Watcher(MASTER, patient);
+  const first = await watcher.next();
+  // The first page is out, the others are not read yet.
+  await store.jobs.command("Cancel", "paged-0", MASTER, "");
+  await submit("after");
+  const rest = await watcher.until((item) => isFrame(item) && item.view.job.jobId === "after");
+  const items = [first, ...rest].filter((item) => item !== undefined);
+  expect(items.filter(isHeartbeat)).toHaveLength(1);
+  const revisions = items.map((item) => ("revision" in item ? item.revision : 0n));
+  expect(revisions).toEqual(revisions.toSorted((a, b) => Number(a - b)));
+  const added = items.filter((item) => item.kind === "Added").map((item) => isFrame(item) && item.view.job.jobId);
+  expect(new Set(added).size).toBe(451);
+  expect(items.filter((item) => item.kind === "Modified").map(nameOf)).toEqual(["Modified paged-0 Cancelled"]);
+  await patient.stop();
+  await hints.stop();
+});

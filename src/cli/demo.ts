@@ -22,23 +22,59 @@ import { LogsService } from "../../gen/muster/v1/logs_pb.js";
 import { Screen } from "./demo/picture.js";
 import { type DemoServer, startDemoServer } from "./demo/server.js";
 import { packageFile } from "./package.js";
+import { askedToEnd, type EndSignal, exitCodeOf } from "./signals.js";
 
 const ENDED = new Set(["Succeeded", "Failed", "Cancelled", "ApprovalReject"]);
 const NOT_FOUND = "NotFound";
 
+/** How long a demo that leaves early waits for the processes of its job. The runner kills them long before. */
+const JOB_END_MS = 15_000;
+
+/** Ends with 0 where the job Succeeded, else 1; after a signal with 128 and its number, leaving no process behind. */
 export async function demo(dataDirectory: string): Promise<void> {
+  const signalled = askedToEnd(["SIGINT", "SIGTERM", "SIGHUP"]);
+  // A terminal or pipe that has gone is no reason to leave processes behind.
+  process.stdout.on("error", () => undefined);
   const request = fromJson(CreateJobRequestSchema, JSON.parse(await readFile(packageFile("examples/psi/request.json"), "utf8")));
   const server = await startDemoServer(dataDirectory, packageFile("examples/psi"));
-  const interrupt = (): void => void server.stop().then(() => process.exit(130));
-  process.once("SIGINT", interrupt);
+  const leaving = new AbortController();
+  const show = present(server, request, leaving.signal);
+  let signal: EndSignal | undefined;
   try {
-    console.log(`Muster serves on ${server.url} (gRPC, Connect and REST on one port; log in ${shown(server.logFile)})`);
-    await prepareTables(server);
-    process.exitCode = (await runJob(server, request)) ? 0 : 1;
+    const ending = await Promise.race([signalled, show]);
+    if (typeof ending === "string") {
+      signal = ending;
+      console.log("\nending the job and its server");
+      leaving.abort();
+      // Settled first, so that no CreateJob is still on its way when the job is removed.
+      await show.catch(() => undefined);
+      await endJob(server, request.jobId);
+    } else process.exitCode = ending.succeeded ? 0 : 1;
+  } catch (error) {
+    await endJob(server, request.jobId);
+    throw error;
   } finally {
-    process.off("SIGINT", interrupt);
     await server.stop();
   }
+  if (signal !== undefined) process.exit(exitCodeOf(signal));
+}
+
+async function present(
+  server: DemoServer,
+  request: CreateJobRequest,
+  leaving: AbortSignal,
+): Promise<{ readonly succeeded: boolean }> {
+  console.log(`Muster serves on ${server.url} (gRPC, Connect and REST on one port; log in ${shown(server.logFile)})`);
+  await prepareTables(server);
+  return { succeeded: await runJob(server, request, leaving) };
+}
+
+/** A server lets running jobs go on when it stops; the demo's has no next start to do so for. */
+async function endJob(server: DemoServer, jobId: string): Promise<void> {
+  const jobs = createClient(JobService, createGrpcTransport({ baseUrl: server.url }));
+  await removeJob(jobs, jobId, AbortSignal.timeout(JOB_END_MS)).catch((error: unknown) => {
+    console.error(`the job did not end: ${error instanceof Error ? error.message : String(error)}`);
+  });
 }
 
 interface Prepared {
@@ -57,13 +93,15 @@ async function prepareTables(server: DemoServer): Promise<void> {
 }
 
 /** Submits the request and follows it to its end. True where it Succeeded. */
-async function runJob(server: DemoServer, request: CreateJobRequest): Promise<boolean> {
+async function runJob(server: DemoServer, request: CreateJobRequest, leaving: AbortSignal): Promise<boolean> {
   const transport = createGrpcTransport({ baseUrl: server.url });
   const jobs = createClient(JobService, transport);
-  await removeEarlier(jobs, request.jobId);
+  // The job of an earlier run goes first, so that the name is free.
+  await removeJob(jobs, request.jobId, leaving);
+  leaving.throwIfAborted();
   const created = await jobs.createJob(request);
   if (created.status?.code !== 0) throw new Error(`the job was refused: ${created.status?.message ?? "no status"}`);
-  const last = await follow(jobs, request);
+  const last = await follow(jobs, request, leaving);
   if (last.state === "Succeeded") {
     await showResults(server);
     return true;
@@ -76,17 +114,20 @@ async function runJob(server: DemoServer, request: CreateJobRequest): Promise<bo
   return false;
 }
 
-/** The job of an earlier run goes first, so that the name is free. */
-async function removeEarlier(jobs: Client<typeof JobService>, jobId: string): Promise<void> {
-  const removed = await jobs.deleteJob({ jobId });
+/** Deletes the job where there is one, and waits until it is gone, which it is once its last process has ended. */
+async function removeJob(jobs: Client<typeof JobService>, jobId: string, signal: AbortSignal): Promise<void> {
+  const removed = await jobs.deleteJob({ jobId }, { signal });
   if (removed.status?.reason === NOT_FOUND) return;
-  // Gone once its last process has ended.
-  while ((await jobs.queryJob({ jobId })).status?.code === 0) await delay(100);
+  while ((await jobs.queryJob({ jobId }, { signal })).status?.code === 0) await delay(100);
 }
 
-async function follow(jobs: Client<typeof JobService>, request: CreateJobRequest): Promise<JobStatusDetail> {
-  const screen = new Screen(request);
-  for await (const event of jobs.watchJob({ timeoutSeconds: 600n })) {
+async function follow(
+  jobs: Client<typeof JobService>,
+  request: CreateJobRequest,
+  signal: AbortSignal,
+): Promise<JobStatusDetail> {
+  const screen = new Screen(request.jobId);
+  for await (const event of jobs.watchJob({ timeoutSeconds: 600n }, { signal })) {
     if (event.type === EventType.ERROR) throw new Error("the watch ended with an error");
     const status = event.object?.jobId === request.jobId ? event.object.status : undefined;
     if (!status) continue;

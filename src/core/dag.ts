@@ -85,6 +85,7 @@ function checkTask(path: string, task: TaskDefinition, limits: Limits): void {
   if (task.dependencies.length > limits.dependencies) {
     throw invalid(`${path}.dependencies`, `at most ${limits.dependencies}, got ${task.dependencies.length}`);
   }
+  checkTries(path, task);
   const seen = new Map<string, number>();
   task.parties.forEach((party, i) => {
     checkParty(`${path}.parties[${i}]`, party);
@@ -95,6 +96,20 @@ function checkTask(path: string, task: TaskDefinition, limits: Limits): void {
     }
     seen.set(key, i);
   });
+}
+
+/** Upper bounds of a retry policy and of run_timeout_seconds. */
+const MAX_ATTEMPTS = 10;
+const MAX_BACKOFF_SECONDS = 3_600;
+const MAX_RUN_SECONDS = 365 * 86_400;
+
+function checkTries(path: string, { retry, runTimeoutSeconds }: TaskDefinition): void {
+  const within = (field: string, value: number, least: number, most: number): void => {
+    if (value < least || value > most) throw invalid(`${path}.${field}`, `must be ${least} to ${most}, got ${value}`);
+  };
+  within("retry.max_attempts", retry.maxAttempts, 1, MAX_ATTEMPTS);
+  within("retry.backoff_seconds", retry.backoffSeconds, 0, MAX_BACKOFF_SECONDS);
+  within("run_timeout_seconds", runTimeoutSeconds, 0, MAX_RUN_SECONDS);
 }
 
 function checkParty(path: string, party: PartyDefinition): void {

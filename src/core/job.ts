@@ -70,6 +70,7 @@ export const REASONS = [
   "WaitingRunner", // ready, no runner has taken it yet
   "WaitingResources", // a runner that serves the domain has no room now
   "WaitingPeer", // another control plane has to answer
+  "WaitingRetry", // the last try failed; the next one comes after a pause
   "Starting", // reserved, the processes are being started
   "Stopping", // an end is wanted; attempts have not all ended yet
   "Stopped", // by the Stop command
@@ -143,6 +144,16 @@ export const DEFAULT_SCHEDULE: ScheduleConfig = {
   resourceReallocationIntervalSeconds: 30,
 };
 
+/** How often a task is tried before it counts as failed. */
+export interface RetryPolicy {
+  /** Tries in all; 1 = no retry. A Restart of the job begins to count anew. */
+  readonly maxAttempts: number;
+  /** Pause before the second try, doubled before each further one, up to an hour. */
+  readonly backoffSeconds: number;
+}
+
+export const NO_RETRY: RetryPolicy = { maxAttempts: 1, backoffSeconds: 0 };
+
 export interface TaskDefinition {
   readonly alias: string;
   /** Globally unique among present jobs. */
@@ -151,11 +162,18 @@ export interface TaskDefinition {
   readonly parties: readonly PartyDefinition[];
   /** Aliases of this job's tasks. */
   readonly dependencies: readonly string[];
-  readonly inputConfig: string;
   readonly priority: number;
   /** A tolerable task's failure does not decide the job's result. */
   readonly tolerable: boolean;
   readonly schedule: ScheduleConfig | null;
+  readonly retry: RetryPolicy;
+  /** How long one try may run; 0 = without limit. */
+  readonly runTimeoutSeconds: number;
+}
+
+/** A task as it is asked for. What its app is told may be large, so it is kept apart and read only where it is needed. */
+export interface TaskRequest extends TaskDefinition {
+  readonly inputConfig: string;
 }
 
 export interface JobDefinition {
@@ -164,7 +182,7 @@ export interface JobDefinition {
   readonly maxParallelism: number;
   readonly scheduleMode: ScheduleMode;
   readonly customFields: Readonly<Record<string, string>>;
-  readonly tasks: readonly TaskDefinition[];
+  readonly tasks: readonly TaskRequest[];
 }
 
 export const APPROVALS = ["Waiting", "JobAccepted", "JobRejected"] as const;
@@ -283,13 +301,17 @@ export interface Task {
   readonly progress: number;
   /** Number of the present or last attempt; 0 = never scheduled. Never reused. */
   readonly attempt: number;
+  /** Tries since the job was made or last restarted. */
+  readonly tries: number;
   /** The attempt number is open: counts against max_parallelism. */
   readonly live: boolean;
   /** The runner that holds the reservation. */
   readonly runner: string | null;
   /** Set when the attempts must end: why. */
   readonly stopping: { readonly reason: Reason; readonly message: string } | null;
-  /** When waiting for a reservation ends in SchedulingTimeout. */
+  /** Not to be claimed before; set between two tries. */
+  readonly notBefore: Instant | null;
+  /** When waiting for a reservation ends in SchedulingTimeout, or, once it runs, the try in RunTimeout. */
   readonly deadline: Instant | null;
   readonly parties: readonly Party[];
 }
@@ -355,4 +377,12 @@ export interface CommandRecord {
   readonly time: Instant;
   /** What it led to, e.g. `Suspended`, or the decision of an Approve. */
   readonly result: string;
+}
+
+/** A job with what was done to it. */
+export interface JobRecord extends JobView {
+  /** Commands that took effect, oldest first. */
+  readonly commands: readonly CommandRecord[];
+  /** What each task's app is told, in definition order. */
+  readonly inputs: readonly string[];
 }

@@ -15,7 +15,7 @@ export class LaunchBuilder {
 
   constructor(readonly pool: Pool) {}
 
-  async build({ jobUid, jobId, task }: OpenTask): Promise<TaskLaunch> {
+  async build({ jobUid, jobId, task, inputConfig }: OpenTask): Promise<TaskLaunch> {
     const image = await this.#image(task.imageDigest);
     return {
       jobUid,
@@ -24,7 +24,7 @@ export class LaunchBuilder {
       taskId: task.definition.taskId,
       alias: task.definition.alias,
       number: task.attempt,
-      inputConfig: task.definition.inputConfig,
+      inputConfig,
       image,
       parties: task.definition.parties.map((definition) => {
         const template = templateForRole(image, definition.role);

@@ -9,9 +9,10 @@
  *   save    one statement (`apply_batch`): rows by compare-and-set on the job's version, revisions, events, one NOTIFY
  *   answer  each write of a job that won hears its own outcome; writes of a job that lost are folded again
  *
- * An outcome is told only after the save of its job, refusals too, since they may rest on a move of the same batch.
- * A failing batch is retried write by write, so one poisoned write fails alone. Where the connection broke the outcome is
- * unknown: the writes are folded again on what is there then, and moves that had been saved already answer as repeats.
+ * An outcome is told only after the save, refusals too, since they may rest on a move of the same batch. A failing batch is
+ * retried write by write, so one poisoned write fails alone. Where the connection broke the outcome is unknown: the
+ * writes are folded again on what is there then. So a move must answer a repeat of itself as the first time; only a
+ * Delete hears NotFound then.
  */
 
 import { setTimeout as delay } from "node:timers/promises";
@@ -20,7 +21,7 @@ import type { Instant } from "../core/job.js";
 import { JobDraft, NeedsWholeJob } from "../core/moves/draft.js";
 import { brokenConstraint, isTransient, type Pool, storeError } from "./pool.js";
 import { saveDrafts } from "./save.js";
-import { type Loaded, loadSlices, type ResolvedImage } from "./slices.js";
+import { type Loaded, loadSlices, type RequestKey, requestName, type ResolvedImage } from "./slices.js";
 
 /** A move of a job that is there. */
 export interface ChangeRequest<T> {
@@ -42,6 +43,7 @@ export interface CreateRequest {
   readonly contentHash: string;
   readonly images: readonly string[];
   readonly taskIds: readonly string[];
+  readonly request: RequestKey | null;
   /** Size of the request, for the bound of what may wait. */
   readonly bytes: number;
   readonly build: (context: CreateContext) => JobDraft;
@@ -78,8 +80,18 @@ interface Write {
 interface Entry {
   readonly draft: JobDraft;
   readonly isNew: boolean;
-  readonly told: { write: Write; outcome: Outcome }[];
+  readonly request: RequestKey | null;
+  readonly told: Told[];
   needsWhole: boolean;
+  /** A move broke off half-way (a fault of ours): the draft is worth nothing, the other writes are folded again. */
+  broken: boolean;
+}
+
+interface Told {
+  readonly write: Write;
+  readonly outcome: Outcome;
+  /** Stands whatever becomes of the entry's save. */
+  readonly final?: boolean;
 }
 
 const CHANGE_BYTES = 1_000;
@@ -171,8 +183,12 @@ export class Writer {
     }
     const [only, ...others] = batch;
     if (only && others.length === 0) {
+      if (takenMeanwhile(error) && only.rounds < MAX_ROUNDS) {
+        only.rounds += 1;
+        return { writes: [only], backOff: false };
+      }
       this.#options.onFault?.(error);
-      only.settle({ error: taskIdError(error) ?? storeError(error) });
+      only.settle({ error: storeError(error) });
       return { writes: [], backOff: false };
     }
     const again: Write[] = [];
@@ -189,15 +205,22 @@ export class Writer {
   async #process(batch: readonly Write[]): Promise<{ writes: Write[]; backOff: boolean }> {
     const loaded = await loadSlices(this.#options.pool, needsOf(batch));
     const now = this.#options.now();
-    const { entries, later } = new Fold(loaded, now).run(batch);
-    const changed = entries.filter((entry) => !entry.needsWhole && entry.draft.changed);
+    const { entries, refused, later } = new Fold(loaded, now).run(batch);
+    const usable = (entry: Entry): boolean => !entry.needsWhole && !entry.broken;
+    const changed = entries.filter((entry) => usable(entry) && entry.draft.changed);
     const won = changed.length === 0 ? new Set<string>() : await saveDrafts(this.#options.pool, changed, now);
     this.#options.onBatch?.(batch.length, changed.length);
-    const again: Write[] = [...later];
+    const again: Write[] = [];
+    // A refused create may rest on another create of the batch: where one of those lost, nothing is sure.
+    const sure = entries.every((entry) => !entry.isNew || won.has(entry.draft.job.uid));
+    for (const { write, outcome } of refused) {
+      if (sure || !isCreate(write.request)) write.settle(outcome);
+      else again.push(write);
+    }
     for (const entry of entries) {
-      const saved = !entry.needsWhole && (won.has(entry.draft.job.uid) || !entry.draft.changed);
-      for (const { write, outcome } of entry.told) {
-        if (saved) write.settle(outcome);
+      const saved = usable(entry) && (won.has(entry.draft.job.uid) || !entry.draft.changed);
+      for (const { write, outcome, final } of entry.told) {
+        if (saved || final) write.settle(outcome);
         else if (write.rounds >= MAX_ROUNDS) {
           write.settle({ error: new JobError("Unavailable", "the job is changed too often at once; try again") });
         } else {
@@ -207,7 +230,7 @@ export class Writer {
         }
       }
     }
-    return { writes: again, backOff: false };
+    return { writes: [...again, ...later], backOff: false };
   }
 }
 
@@ -222,12 +245,14 @@ function needsOf(batch: readonly Write[]): Parameters<typeof loadSlices>[1] {
     parts: [] as { uid: string; taskIndex: number }[],
     images: new Set<string>(),
     taskIds: [] as string[],
+    requests: [] as RequestKey[],
   };
   for (const { request, whole } of batch) {
     if (isCreate(request)) {
       needs.wholeIds.push(request.jobId);
       for (const image of request.images) needs.images.add(image);
       needs.taskIds.push(...request.taskIds);
+      if (request.request) needs.requests.push(request.request);
     } else if ("jobId" in request.target) needs.wholeIds.push(request.target.jobId);
     else if (request.touch === "whole" || whole) needs.wholeUids.push(request.target.uid);
     else needs.parts.push({ uid: request.target.uid, taskIndex: request.touch });
@@ -241,27 +266,32 @@ class Fold {
   readonly #byUid = new Map<string, Entry>();
   readonly #byJobId = new Map<string, Entry>();
   readonly #takenTaskIds: Map<string, string>;
+  readonly #answered: Map<string, string>;
   /** Changes of jobs that this batch makes: they wait until the job is there. */
   readonly #later: Write[] = [];
+  /** Refusals that belong to no job of the batch. */
+  readonly #refused: Told[] = [];
 
   constructor(
     readonly loaded: Loaded,
     readonly now: Instant,
   ) {
     this.#takenTaskIds = new Map(loaded.takenTaskIds);
-    for (const slice of loaded.slices) this.#add(new JobDraft(slice), false);
+    this.#answered = new Map(loaded.answered);
+    for (const slice of loaded.slices) this.#add(new JobDraft(slice), false, null);
   }
 
-  run(batch: readonly Write[]): { entries: Entry[]; later: Write[] } {
+  run(batch: readonly Write[]): { entries: Entry[]; refused: Told[]; later: Write[] } {
     for (const write of batch) {
       if (isCreate(write.request)) this.#foldCreate(write, write.request);
       else this.#foldChange(write, write.request);
     }
-    return { entries: this.#entries.filter((entry) => entry.told.length > 0), later: this.#later };
+    const entries = this.#entries.filter((entry) => entry.told.length > 0);
+    return { entries, refused: this.#refused, later: this.#later };
   }
 
-  #add(draft: JobDraft, isNew: boolean): Entry {
-    const entry: Entry = { draft, isNew, told: [], needsWhole: false };
+  #add(draft: JobDraft, isNew: boolean, request: RequestKey | null): Entry {
+    const entry: Entry = { draft, isNew, request, told: [], needsWhole: false, broken: false };
     this.#entries.push(entry);
     this.#byUid.set(draft.job.uid, entry);
     this.#byJobId.set(draft.job.jobId, entry);
@@ -272,40 +302,62 @@ class Fold {
     const { target } = request;
     const entry = "uid" in target ? this.#byUid.get(target.uid) : this.#byJobId.get(target.jobId);
     const missing = jobNotFound("uid" in target ? target.uid : target.jobId);
-    if (!entry) return write.settle({ error: missing });
+    if (!entry) return void this.#refused.push({ write, outcome: { error: missing } });
     if (entry.isNew) return void this.#later.push(write);
     if (entry.draft.deleted) return void entry.told.push({ write, outcome: { error: missing } });
+    // Told again from a fresh draft, so what is told now does not matter.
+    if (entry.needsWhole || entry.broken) return void entry.told.push({ write, outcome: { value: undefined } });
     try {
-      entry.told.push({ write, outcome: { value: entry.needsWhole ? undefined : request.move(entry.draft, this.now) } });
+      entry.told.push({ write, outcome: { value: request.move(entry.draft, this.now) } });
     } catch (error) {
       if (error instanceof NeedsWholeJob) entry.needsWhole = true;
-      entry.told.push({ write, outcome: { error } });
+      else if (!isRefusal(error)) entry.broken = true;
+      entry.told.push({ write, outcome: { error }, final: entry.broken });
     }
   }
 
   #foldCreate(write: Write, request: CreateRequest): void {
+    const name = request.request && requestName(request.request);
+    const answered = name === null ? undefined : this.#answered.get(name);
     const present = this.#byJobId.get(request.jobId);
+    if (answered !== undefined && !present?.isNew) {
+      const same = answered === request.contentHash;
+      const outcome = same ? { value: { repeated: true } } : { error: requestReused(request.request?.id ?? "") };
+      return void this.#refused.push({ write, outcome });
+    }
     if (present && !present.draft.deleted) {
-      const repeated = present.draft.job.contentHash === request.contentHash;
-      const outcome = repeated ? { value: { repeated } } : { error: alreadyExists(request.jobId) };
+      const { contentHash, wanted } = present.draft.job;
+      const repeated = contentHash === request.contentHash && wanted?.outcome !== "Deleted";
+      const because = wanted?.outcome === "Deleted" ? "and is being deleted" : "with other content";
+      const outcome = repeated ? { value: { repeated } } : { error: alreadyExists(request.jobId, because) };
       return void present.told.push({ write, outcome });
     }
     try {
       const draft = request.build({ now: this.now, images: this.loaded.images, takenTaskIds: this.#takenTaskIds });
       for (const task of draft.tasks.values()) this.#takenTaskIds.set(task.definition.taskId, request.jobId);
-      this.#add(draft, true).told.push({ write, outcome: { value: { repeated: false } } });
+      if (name !== null) this.#answered.set(name, request.contentHash);
+      this.#add(draft, true, request.request).told.push({ write, outcome: { value: { repeated: false } } });
     } catch (error) {
-      write.settle({ error });
+      this.#refused.push({ write, outcome: { error } });
     }
   }
 }
 
-function alreadyExists(jobId: string): JobError {
-  return new JobError("AlreadyExists", `job "${jobId}" already exists with other content`, { metadata: { job_id: jobId } });
+/** A refusal is thrown before a move writes; anything else may have come half-way. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof JobError && error.reason !== "Internal";
 }
 
-/** Two servers took the same task_id at once: the loser hears what it would have heard a moment later. */
-function taskIdError(error: unknown): JobError | undefined {
-  if (brokenConstraint(error) !== "tasks_task_id_key") return undefined;
-  return new JobError("InvalidArgument", "tasks: a task_id is used by another job already", { field: "tasks", cause: error });
+function alreadyExists(jobId: string, because: string): JobError {
+  return new JobError("AlreadyExists", `job "${jobId}" already exists ${because}`, { metadata: { job_id: jobId } });
+}
+
+function requestReused(id: string): JobError {
+  return new JobError("AlreadyExists", `request_id "${id}" already exists with other content`, { metadata: { request_id: id } });
+}
+
+/** Another server took the same task_id or request_id at once: reading again tells what the loser has to hear. */
+function takenMeanwhile(error: unknown): boolean {
+  const constraint = brokenConstraint(error);
+  return constraint === "tasks_task_id_key" || constraint === "requests_pkey";
 }

@@ -48,7 +48,7 @@ with changed as (
 )
 select json_build_object(
   'floor', (select floor from history)::text,
-  'newest', (select coalesce(max(revision), 0) from events)::text,
+  'newest', greatest((select max(revision) from events), (select floor from history))::text,
   'changed', (select json_agg(json_build_object(
       'uid', c.uid, 'first', c.first::text, 'last', c.last::text, 'created', c.created, 'deleted', c.deleted,
       'job', (select to_json(j) from jobs j where j.uid = c.uid),

@@ -49,7 +49,7 @@ export async function newestRevision(pool: Pool): Promise<bigint> {
   return BigInt(rows[0]?.revision ?? 0);
 }
 
-/** Removes events (and last states of deleted jobs) older than `maxAgeMs`, at most `limit` at a time, and remembers how far. Returns how many went. */
+/** Removes events (and last states of deleted jobs, and remembered request ids) older than `maxAgeMs`, at most `limit` at a time, and remembers how far. Returns how many went. */
 export async function pruneEvents(pool: Pool, maxAgeMs: number, limit: number): Promise<number> {
   const text = `
     with old as (
@@ -60,6 +60,8 @@ export async function pruneEvents(pool: Pool, maxAgeMs: number, limit: number): 
         and time < now() - $1 * interval '1 millisecond' returning revision
     ), forgotten as (
       delete from tombstones where deleted_at < now() - $1 * interval '1 millisecond'
+    ), answered as (
+      delete from requests where made_at < now() - $1 * interval '1 millisecond'
     ), moved as (
       update history set floor = greatest(floor, (select max(revision) from gone)) where exists (select from gone)
     )

@@ -24,8 +24,12 @@ export async function writeImage(pool: Pool, stored: StoredImage, mode: "create"
           on conflict (name) do update set digest = excluded.digest, updated_at = now() returning name`,
   } as const satisfies Record<typeof mode, string>;
   const text = `
-    with content as (
-      insert into app_image_contents (digest, content) values ($2, $3) on conflict (digest) do nothing
+    with let_go as (
+      update app_image_contents c set touched_at = now() from app_images i
+      where i.name = $1 and c.digest = i.digest and c.digest <> $2
+    ), content as (
+      insert into app_image_contents (digest, content) values ($2, $3)
+      on conflict (digest) do update set touched_at = now()
     ), named as (${named[mode]})
     select name from named`;
   try {
@@ -38,7 +42,10 @@ export async function writeImage(pool: Pool, stored: StoredImage, mode: "create"
 
 /** Returns whether it was there. Contents that a present job may still use stay. */
 export async function deleteImage(pool: Pool, name: string): Promise<boolean> {
-  return (await read(pool, "delete from app_images where name = $1 returning name", [name])).length === 1;
+  const text = `with gone as (delete from app_images where name = $1 returning name, digest),
+    touched as (update app_image_contents c set touched_at = now() from gone where c.digest = gone.digest)
+    select name from gone`;
+  return (await read(pool, text, [name])).length === 1;
 }
 
 export async function imagesByName(pool: Pool, names: readonly string[]): Promise<StoredImage[]> {
@@ -57,10 +64,11 @@ export async function imagesPage(pool: Pool, afterName: string, limit: number): 
   return (await read<Row>(pool, text, [afterName, limit])).map(imageFromRow);
 }
 
-/** Removes contents that neither an image nor a present job uses and that are older than an hour of grace. */
+/** Removes contents that neither an image nor a present job uses, an hour after they were last written or let go of. */
 export async function pruneImageContents(pool: Pool): Promise<number> {
   const text = `delete from app_image_contents c
-    where not exists (select from app_images i where i.digest = c.digest)
+    where c.touched_at < now() - interval '1 hour'
+      and not exists (select from app_images i where i.digest = c.digest)
       and not exists (select from tasks t where t.image_digest = c.digest) returning digest`;
   return (await read(pool, text, [])).length;
 }

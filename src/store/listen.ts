@@ -31,6 +31,7 @@ export class Listener {
 
   async start(): Promise<void> {
     await this.#connect();
+    if (this.#stopped) return;
     this.#poll = setInterval(() => this.#tick(), this.#options.pollMs);
   }
 
@@ -55,9 +56,16 @@ export class Listener {
     client.on("notification", (message) => this.#options.onHint(hintFrom(message.payload)));
     client.on("error", (error) => this.#lost(client, error));
     client.on("end", () => this.#lost(client, undefined));
-    await client.connect();
-    await client.query("listen muster");
-    this.#client = client;
+    try {
+      await client.connect();
+      await client.query("listen muster");
+    } catch (error) {
+      void client.end().catch(() => undefined);
+      throw error;
+    }
+    // Stopped meanwhile: nobody else knows of this client.
+    if (this.#stopped) await client.end().catch(() => undefined);
+    else this.#client = client;
   }
 
   #lost(client: pg.Client, error: unknown): void {
@@ -71,13 +79,18 @@ export class Listener {
   #reconnect(afterMs: number): void {
     this.#retry = setTimeout(() => {
       this.#connect().then(
-        () => this.#options.onHint({ work: true }),
+        () => this.#hint(),
         (error: unknown) => {
+          if (this.#stopped) return;
           this.#options.onFault(error);
-          if (!this.#stopped) this.#reconnect(Math.min(2_000, afterMs * 2));
+          this.#reconnect(Math.min(2_000, afterMs * 2));
         },
       );
     }, afterMs);
+  }
+
+  #hint(): void {
+    if (!this.#stopped) this.#options.onHint({ work: true });
   }
 
   /** The slow poll: also proves the connection, so that a half-open one is noticed. */

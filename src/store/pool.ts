@@ -24,13 +24,16 @@ export function createPool(options: PoolOptions): Pool {
     idle_in_transaction_session_timeout: 30_000,
     query_timeout: 40_000,
   });
-  // An idle connection that dies is replaced by the pool; the event must only not go unheard.
-  pool.on("error", options.onError);
+  // An idle connection that dies is replaced by the pool; the event must only not go unheard. While the pool ends, its last
+  // connections may be closed by a Postgres that ends too, which is nothing to report.
+  pool.on("error", (error) => {
+    if (!pool.ending) options.onError(error);
+  });
   return pool;
 }
 
-/** SQLSTATE classes after which the same statement may succeed: connection, shutdown, resources, serialisation. */
-const TRANSIENT_STATES = /^(08|57P|53|40|25006)/;
+/** SQLSTATE classes after which the same statement may succeed: connection, shutdown, timeout, resources, serialisation. */
+const TRANSIENT_STATES = /^(08|57|53|40|25006)/;
 const TRANSIENT_SYSTEM = new Set(["ECONNREFUSED", "ECONNRESET", "ENOENT", "EPIPE", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"]);
 
 function codeOf(error: unknown): string {

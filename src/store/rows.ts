@@ -73,9 +73,11 @@ export interface TaskRow {
   readonly ended_at: Timestamp | null;
   readonly progress: number;
   readonly attempt: number;
+  readonly tries: number;
   readonly live: boolean;
   readonly runner: string | null;
   readonly stopping: Task["stopping"];
+  readonly not_before: Timestamp | null;
   readonly deadline: Timestamp | null;
   readonly parties: readonly Party[];
 }
@@ -193,12 +195,20 @@ export function rowFromTask(jobUid: string, task: Task): TaskRow {
     ended_at: timestamp(task.endedAt),
     progress: task.progress,
     attempt: task.attempt,
+    tries: task.tries,
     live: task.live,
     runner: task.runner,
     stopping: task.stopping,
+    not_before: timestamp(task.notBefore),
     deadline: timestamp(task.deadline),
     parties: task.parties,
   };
+}
+
+/** What a move may have changed: the definition stays as it is, so it is not sent again. */
+export function rowFromTaskChange(jobUid: string, task: Task): Omit<TaskRow, "definition"> {
+  const { definition: _same, ...change } = rowFromTask(jobUid, task);
+  return change;
 }
 
 export function taskFromRow(row: TaskRow): Task {
@@ -217,9 +227,11 @@ export function taskFromRow(row: TaskRow): Task {
     endedAt: instant(row.ended_at),
     progress: row.progress,
     attempt: row.attempt,
+    tries: row.tries,
     live: row.live,
     runner: row.runner,
     stopping: row.stopping,
+    notBefore: instant(row.not_before),
     deadline: instant(row.deadline),
     // Stored as moves wrote it, so its states carry the brand.
     parties: row.parties,

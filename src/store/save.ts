@@ -1,20 +1,23 @@
 /** Saves the drafts of one batch in one statement. */
 
-import type { Instant } from "../core/job.js";
+import type { Instant, Job } from "../core/job.js";
 import type { JobDraft } from "../core/moves/draft.js";
 import type { Pool } from "./pool.js";
-import { rowFromAttempt, rowFromCommand, rowFromEvent, rowFromJob, rowFromTask } from "./rows.js";
+import type { RequestKey } from "./slices.js";
+import { rowFromAttempt, rowFromCommand, rowFromEvent, rowFromJob, rowFromTask, rowFromTaskChange } from "./rows.js";
 
 export interface Saved {
   readonly draft: JobDraft;
   readonly isNew: boolean;
+  /** The id that the client gave the request that makes the job, null where it gave none. */
+  readonly request: RequestKey | null;
 }
 
 /** Uids of the jobs that were written; the others had changed since they were read, or their job_id was taken. */
 export async function saveDrafts(pool: Pool, entries: readonly Saved[], now: Instant): Promise<Set<string>> {
   const { rows } = await pool.query<{ answer: { won: string[] } }>({
     name: "apply-batch",
-    text: "select apply_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) as answer",
+    text: "select apply_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) as answer",
     values: argumentsOf(batchOf(entries, now)),
   });
   return new Set(rows[0]?.answer.won ?? []);
@@ -29,14 +32,16 @@ interface Batch {
   readonly deleted: object[];
   readonly newJobs: object[];
   readonly newTasks: object[];
+  readonly newInputs: object[];
+  readonly newRequests: object[];
   readonly commands: object[];
   readonly events: object[];
   work: boolean;
 }
 
 function argumentsOf(batch: Batch): unknown[] {
-  const { jobs, tasks, attempts, newAttempts, deleted, newJobs, newTasks, commands, events, work } = batch;
-  const rows = [jobs, tasks, attempts, newAttempts, deleted, newJobs, newTasks, commands, events];
+  const { jobs, tasks, attempts, newAttempts, deleted, newJobs, newTasks, newInputs, newRequests, commands, events, work } = batch;
+  const rows = [jobs, tasks, attempts, newAttempts, deleted, newJobs, newTasks, newInputs, newRequests, commands, events];
   return [...rows.map((each) => JSON.stringify(each)), work];
 }
 
@@ -49,11 +54,13 @@ function batchOf(entries: readonly Saved[], now: Instant): Batch {
     deleted: [],
     newJobs: [],
     newTasks: [],
+    newInputs: [],
+    newRequests: [],
     commands: [],
     events: [],
     work: false,
   };
-  for (const { draft, isNew } of entries) {
+  for (const { draft, isNew, request } of entries) {
     const { job } = draft;
     for (const event of draft.events) batch.events.push(rowFromEvent(job, event));
     batch.work ||= givesWork(draft);
@@ -65,14 +72,20 @@ function batchOf(entries: readonly Saved[], now: Instant): Batch {
     if (isNew) {
       batch.newJobs.push(rowFromJob(job, 1, now));
       for (const task of draft.tasks.values()) batch.newTasks.push(rowFromTask(job.uid, task));
+      for (const [idx, text] of draft.inputs) batch.newInputs.push({ job_uid: job.uid, idx, input_config: text });
+      if (request) batch.newRequests.push(rowFromRequest(job, request));
       continue;
     }
     batch.jobs.push(rowFromJob(job, job.version + 1, now));
-    for (const index of draft.changedTasks) batch.tasks.push(rowFromTask(job.uid, draft.task(index)));
+    for (const index of draft.changedTasks) batch.tasks.push(rowFromTaskChange(job.uid, draft.task(index)));
     for (const uid of draft.newAttempts) pushAttempt(batch.newAttempts, draft, uid);
     for (const uid of draft.changedAttempts) pushAttempt(batch.attempts, draft, uid);
   }
   return batch;
+}
+
+function rowFromRequest(job: Job, { caller, id }: RequestKey): object {
+  return { caller, request_id: id, job_id: job.jobId, content_hash: job.contentHash, job_uid: job.uid };
 }
 
 function pushAttempt(rows: object[], draft: JobDraft, uid: string): void {

@@ -20,6 +20,17 @@ export interface Needs {
   readonly parts: readonly { readonly uid: string; readonly taskIndex: number }[];
   readonly images: readonly string[];
   readonly taskIds: readonly string[];
+  readonly requests: readonly RequestKey[];
+}
+
+/** A request id is the caller's own: another caller's equal id is another request. */
+export interface RequestKey {
+  readonly caller: string;
+  readonly id: string;
+}
+
+export function requestName({ caller, id }: RequestKey): string {
+  return JSON.stringify([caller, id]);
 }
 
 export interface ResolvedImage {
@@ -32,6 +43,8 @@ export interface Loaded {
   readonly images: ReadonlyMap<string, ResolvedImage>;
   /** Of the asked task_ids, those that a present job uses, with the job's name. */
   readonly takenTaskIds: ReadonlyMap<string, string>;
+  /** Of the asked requests, those that were answered before: `requestName` -> hash of the content. */
+  readonly answered: ReadonlyMap<string, string>;
 }
 
 interface Answer {
@@ -40,9 +53,10 @@ interface Answer {
   attempts: AttemptRow[] | null;
   images: { name: string; digest: string; content: AppImage }[] | null;
   taken: { task_id: string; job_id: string }[] | null;
+  requests: { caller: string; request_id: string; hash: string }[] | null;
 }
 
-const LOAD = "select load_slices($1, $2, $3, $4, $5, $6, $7) as answer";
+const LOAD = "select load_slices($1, $2, $3, $4, $5, $6, $7, $8, $9) as answer";
 
 export async function loadSlices(pool: Pool, needs: Needs): Promise<Loaded> {
   const { rows } = await pool.query<{ answer: Answer }>({
@@ -55,6 +69,8 @@ export async function loadSlices(pool: Pool, needs: Needs): Promise<Loaded> {
       needs.parts.map((part) => part.taskIndex),
       needs.images,
       needs.taskIds,
+      needs.requests.map((request) => request.caller),
+      needs.requests.map((request) => request.id),
       WHOLE_BELOW,
     ],
   });
@@ -70,5 +86,8 @@ export async function loadSlices(pool: Pool, needs: Needs): Promise<Loaded> {
     })),
     images: new Map((answer?.images ?? []).map((row) => [row.name, { digest: row.digest, image: row.content }])),
     takenTaskIds: new Map((answer?.taken ?? []).map((row) => [row.task_id, row.job_id])),
+    answered: new Map(
+      (answer?.requests ?? []).map((row) => [requestName({ caller: row.caller, id: row.request_id }), row.hash]),
+    ),
   };
 }

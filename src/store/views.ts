@@ -1,6 +1,6 @@
 /** Reads jobs as callers see them: a job with its tasks, all as of one moment. */
 
-import type { JobView } from "../core/job.js";
+import type { Actor, JobRecord, JobView, Verb } from "../core/job.js";
 import { type Pool, read } from "./pool.js";
 import { groupBy, type JobRow, jobFromRow, type TaskRow, taskFromRow } from "./rows.js";
 
@@ -8,6 +8,16 @@ interface Answer {
   readonly revision: string;
   readonly jobs: JobRow[] | null;
   readonly tasks: TaskRow[] | null;
+  readonly commands: CommandRow[] | null;
+  readonly inputs: string[] | null;
+}
+
+interface CommandRow {
+  readonly verb: Verb;
+  readonly actor: Actor;
+  readonly reason: string;
+  readonly time: string;
+  readonly result: string;
 }
 
 export interface ViewsAt {
@@ -16,17 +26,26 @@ export interface ViewsAt {
   readonly views: readonly JobView[];
 }
 
-const VIEW_OF = (heads: string): string => `
+/** What only the record of one job holds. */
+const RECORD = `,
+  'inputs', (select json_agg(i.input_config order by i.idx) from task_inputs i join heads h on h.uid = i.job_uid),
+  'commands', (select json_agg(json_build_object('verb', c.verb, 'actor', c.actor, 'reason', c.reason, 'time', c.time,
+    'result', c.result) order by c.seq) from commands c join heads h on h.uid = c.job_uid)`;
+
+const VIEW_OF = (heads: string, more = ""): string => `
 with heads as (${heads})
 select json_build_object(
-  'revision', (select coalesce(max(revision), 0) from events)::text,
+  'revision', greatest((select max(revision) from events), (select floor from history))::text,
   'jobs', (select json_agg(h order by h.uid) from heads h),
-  'tasks', (select json_agg(t order by t.job_uid, t.idx) from tasks t join heads h on h.uid = t.job_uid)
+  'tasks', (select json_agg(t order by t.job_uid, t.idx) from tasks t join heads h on h.uid = t.job_uid)${more}
 ) as answer`;
 
 async function readViews(pool: Pool, heads: string, values: readonly unknown[]): Promise<ViewsAt> {
   const rows = await read<{ answer: Answer }>(pool, VIEW_OF(heads), values);
-  const answer = rows[0]?.answer;
+  return viewsFromAnswer(rows[0]?.answer);
+}
+
+function viewsFromAnswer(answer: Answer | undefined): ViewsAt {
   const tasksOf = groupBy(answer?.tasks ?? [], (row) => row.job_uid);
   const views = (answer?.jobs ?? []).map((row) => ({
     job: jobFromRow(row),
@@ -37,6 +56,16 @@ async function readViews(pool: Pool, heads: string, values: readonly unknown[]):
 
 export function viewsByJobId(pool: Pool, jobIds: readonly string[]): Promise<ViewsAt> {
   return readViews(pool, "select * from jobs where job_id = any ($1)", [jobIds]);
+}
+
+/** One job with its tasks, their inputs, and the commands that took effect. */
+export async function recordByJobId(pool: Pool, jobId: string): Promise<JobRecord | undefined> {
+  const text = VIEW_OF("select * from jobs where job_id = $1", RECORD);
+  const answer = (await read<{ answer: Answer }>(pool, text, [jobId]))[0]?.answer;
+  const view = viewsFromAnswer(answer).views[0];
+  if (!view) return undefined;
+  const commands = (answer?.commands ?? []).map((row) => ({ ...row, time: Date.parse(row.time) }));
+  return { ...view, commands, inputs: answer?.inputs ?? [] };
 }
 
 export function viewsByUid(pool: Pool, uids: readonly string[]): Promise<ViewsAt> {

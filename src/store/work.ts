@@ -8,19 +8,29 @@ export interface OpenTask {
   readonly jobUid: string;
   readonly jobId: string;
   readonly task: Task;
+  /** What its app is told. */
+  readonly inputConfig: string;
 }
 
 interface OpenTaskRow {
   readonly job_id: string;
   readonly task: TaskRow;
+  readonly input_config: string;
 }
 
-/** Live tasks that no runner has claimed, oldest job first. */
-export async function unclaimedTasks(pool: Pool, limit: number): Promise<OpenTask[]> {
-  const text = `select j.job_id, to_json(t) as task from tasks t join jobs j on j.uid = t.job_uid
-    where t.live and t.runner is null and t.stopping is null order by t.job_uid, t.priority desc, t.idx limit $1`;
-  const rows = await read<OpenTaskRow>(pool, text, [limit]);
-  return rows.map((row) => ({ jobUid: row.task.job_uid, jobId: row.job_id, task: taskFromRow(row.task) }));
+/** Live tasks that no runner has claimed and that may be now, oldest job first. */
+export async function unclaimedTasks(pool: Pool, now: Date, limit: number): Promise<OpenTask[]> {
+  const text = `select j.job_id, to_json(t) as task, i.input_config from tasks t join jobs j on j.uid = t.job_uid
+    join task_inputs i on i.job_uid = t.job_uid and i.idx = t.idx
+    where t.live and t.runner is null and t.stopping is null and (t.not_before is null or t.not_before <= $1)
+    order by t.job_uid, t.priority desc, t.idx limit $2`;
+  const rows = await read<OpenTaskRow>(pool, text, [now, limit]);
+  return rows.map((row) => ({
+    jobUid: row.task.job_uid,
+    jobId: row.job_id,
+    task: taskFromRow(row.task),
+    inputConfig: row.input_config,
+  }));
 }
 
 async function attempts(pool: Pool, where: string, values: readonly unknown[]): Promise<Attempt[]> {
@@ -67,7 +77,13 @@ export async function attemptByUid(pool: Pool, uid: string): Promise<Attempt | u
   return (await attempts(pool, "where a.uid = $1", [uid]))[0];
 }
 
-/** Tasks whose time to be claimed is over. Judged by the clock that set the deadline, which is the servers'. */
+/** Whether a task's pause before its next try has ended. */
+export async function retryIsDue(pool: Pool, now: Date): Promise<boolean> {
+  const text = "select 1 from tasks where live and runner is null and not_before <= $1 limit 1";
+  return (await read(pool, text, [now])).length > 0;
+}
+
+/** Tasks whose time, to be claimed or to run, is over. Judged by the clock that set the deadline, which is the servers'. */
 export async function overdueTasks(pool: Pool, now: Date, limit: number): Promise<{ jobUid: string; taskIndex: number }[]> {
   const text = "select job_uid, idx from tasks where live and deadline < $1 limit $2";
   const rows = await read<{ job_uid: string; idx: number }>(pool, text, [now, limit]);

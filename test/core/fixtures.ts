@@ -1,7 +1,7 @@
 /** A job kept in memory: applies moves the way the store does, whole or with the part that a report needs. */
 
-import type { Attempt, Job, JobDefinition, JobEvent, PartyDefinition, Task, TaskDefinition } from "../../src/core/job.js";
-import { attemptEnded as hasEnded } from "../../src/core/job.js";
+import type { Attempt, Job, JobDefinition, JobEvent, PartyDefinition, Task, TaskRequest } from "../../src/core/job.js";
+import { attemptEnded as hasEnded, NO_RETRY } from "../../src/core/job.js";
 import { JobDraft, NeedsWholeJob, type Slice } from "../../src/core/moves/draft.js";
 import { submit } from "../../src/core/moves/submit.js";
 import { claim } from "../../src/core/moves/tasks.js";
@@ -10,7 +10,7 @@ export function party(domain: string, role = ""): PartyDefinition {
   return { domain, role, resources: null, bandwidthLimits: [] };
 }
 
-export function taskOf(alias: string, more: Partial<TaskDefinition> = {}): TaskDefinition {
+export function taskOf(alias: string, more: Partial<TaskRequest> = {}): TaskRequest {
   return {
     alias,
     taskId: `id-${alias}`,
@@ -21,11 +21,13 @@ export function taskOf(alias: string, more: Partial<TaskDefinition> = {}): TaskD
     priority: 0,
     tolerable: false,
     schedule: null,
+    retry: NO_RETRY,
+    runTimeoutSeconds: 0,
     ...more,
   };
 }
 
-export function definitionOf(tasks: readonly TaskDefinition[], more: Partial<JobDefinition> = {}): JobDefinition {
+export function definitionOf(tasks: readonly TaskRequest[], more: Partial<JobDefinition> = {}): JobDefinition {
   return {
     jobId: "job",
     initiator: "alice",

@@ -1,8 +1,14 @@
+import { v7 as uuid } from "uuid";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { JobError } from "../../src/core/error.js";
 import { command } from "../../src/core/moves/commands.js";
-import { MASTER } from "../core/fixtures.js";
-import { jobNamed, openTestStore, type TestStore } from "./fixtures.js";
+import { DEFAULT_LIMITS } from "../../src/core/dag.js";
+import { createJobs } from "../../src/jobs.js";
+import { createImages } from "../../src/images.js";
+import { attemptEnded, claim } from "../../src/core/moves/tasks.js";
+import { pruneImageContents } from "../../src/store/images.js";
+import { MASTER, party, taskOf } from "../core/fixtures.js";
+import { IMAGE, jobNamed, openTestStore, type TestStore } from "./fixtures.js";
 
 let store: TestStore;
 
@@ -12,6 +18,7 @@ beforeAll(async () => {
 afterAll(() => store.close());
 
 const submit = (definition: ReturnType<typeof jobNamed>) => store.jobs.submit({ definition, surface: "test" }, MASTER);
+const openJobs = { limits: DEFAULT_LIMITS, domains: null, manualDomains: new Set<string>() };
 const suspend = { actor: MASTER, reason: "" };
 
 test("a submitted job is read back as it was asked for, with its tasks and its first events", async () => {
@@ -147,4 +154,143 @@ test("a job that is gone and one that never was are both NotFound", async () => 
   const { found, missing } = await store.jobs.queryMany(["again", "never-was", "other"], MASTER);
   expect(found.map((view) => view.job.jobId)).toEqual(["again", "other"]);
   expect(missing).toEqual(["never-was"]);
+});
+
+describe("a request that has an id of its own", () => {
+  const ask = (requestId: string, jobId: string, more = {}) =>
+    store.jobs.submit({ definition: jobNamed(jobId, more), surface: "test", requestId }, MASTER);
+
+  test("is answered as the first time, also after the job is gone", async () => {
+    expect(await ask("r-1", "asked-1")).toEqual({ jobId: "asked-1", repeated: false });
+    await store.jobs.command("Delete", "asked-1", MASTER, "");
+    expect(await ask("r-1", "asked-1")).toEqual({ jobId: "asked-1", repeated: true });
+    await expect(store.jobs.query("asked-1", MASTER)).rejects.toMatchObject({ reason: "NotFound" });
+  });
+
+  test("is refused with other content, and nothing is made", async () => {
+    await ask("r-2", "asked-2");
+    await expect(ask("r-2", "asked-3")).rejects.toMatchObject({ reason: "AlreadyExists", metadata: { request_id: "r-2" } });
+    await expect(ask("r-2", "asked-2", { maxParallelism: 9 })).rejects.toMatchObject({ reason: "AlreadyExists" });
+    expect(await store.query("select 1 from jobs where job_id = 'asked-3'")).toEqual([]);
+  });
+
+  test("many at once, over two processes: one job, one answer", async () => {
+    const other = createJobs({ ...openJobs, writer: store.secondWriter(), pool: store.pool });
+    const definition = jobNamed("asked-4");
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, (_, i) =>
+        (i % 2 === 0 ? store.jobs : other).submit({ definition, surface: "test", requestId: "r-4" }, MASTER),
+      ),
+    );
+    expect(answers.filter((answer) => !answer.repeated)).toHaveLength(1);
+  });
+
+  test("another caller's equal id is another request", async () => {
+    await ask("r-5", "asked-5");
+    const definition = jobNamed("asked-6");
+    const alice = { role: "domain", domain: "alice" } as const;
+    expect(await store.jobs.submit({ definition, surface: "test", requestId: "r-5" }, alice)).toMatchObject({ repeated: false });
+  });
+});
+
+test("while a job is being deleted its name is taken: a create must not be answered with a job that vanishes", async () => {
+  await submit(jobNamed("leaving"));
+  await store.writer.change({
+    target: { jobId: "leaving" },
+    touch: 0,
+    move: (draft, now) => claim(draft, { taskIndex: 0, number: 1, runner: "r", instances: [instance(uuid(), "alice"), instance(uuid(), "bob")], now }),
+  });
+  await store.jobs.command("Delete", "leaving", MASTER, "");
+  expect((await store.jobs.query("leaving", MASTER)).job).toMatchObject({ state: "Running", reason: "Stopping" });
+  await expect(submit(jobNamed("leaving"))).rejects.toMatchObject({
+    reason: "AlreadyExists",
+    message: 'job "leaving" already exists and is being deleted',
+  });
+});
+
+const instance = (attemptUid: string, domain: string) => ({ attemptUid, domain, role: "", replica: 0, endpoints: [] });
+
+test("a claim whose answer was lost answers the same claim again as the first time", async () => {
+  await submit(jobNamed("claimed-twice"));
+  const instances = [instance(uuid(), "alice"), instance(uuid(), "bob")];
+  const again = () =>
+    store.writer.change({
+      target: { jobId: "claimed-twice" },
+      touch: 0,
+      move: (draft, now) => {
+        claim(draft, { taskIndex: 0, number: 1, runner: "r", instances, now });
+        return draft.attemptsOf(draft.task(0)).map((attempt) => attempt.uid);
+      },
+    });
+  expect(await again()).toEqual(instances.map((each) => each.attemptUid));
+  expect((await again()).sort()).toEqual(instances.map((each) => each.attemptUid).sort());
+  const other = [instance(uuid(), "alice"), instance(uuid(), "bob")];
+  const taken = store.writer.change({
+    target: { jobId: "claimed-twice" },
+    touch: 0,
+    move: (draft, now) => claim(draft, { taskIndex: 0, number: 1, runner: "other", instances: other, now }),
+  });
+  await expect(taken).rejects.toMatchObject({ reason: "IllegalMove" });
+});
+
+test("a refusal that rests on a neighbour of the batch is told only once that neighbour is there", async () => {
+  const named = (jobId: string, inputConfig = "") => {
+    const definition = jobNamed(jobId);
+    return { ...definition, tasks: definition.tasks.map((t, i) => (i === 0 ? { ...t, taskId: "rested-on", inputConfig } : t)) };
+  };
+  const results = await Promise.allSettled([submit(named("poisoned-owner", "a\u0000b")), submit(named("second"))]);
+  expect(results.map((result) => result.status)).toEqual(["rejected", "fulfilled"]);
+  expect((await store.jobs.query("second", MASTER)).job.state).toBe("Running");
+});
+
+test("a move that breaks off half-way leaves nothing behind, and its neighbours take effect", async () => {
+  await submit(jobNamed("half-way"));
+  const results = await Promise.allSettled([
+    store.writer.change({
+      target: { jobId: "half-way" },
+      touch: "whole",
+      move: (draft) => {
+        draft.setJob({ message: "half" });
+        throw new TypeError("a fault of ours");
+      },
+    }),
+    store.jobs.command("Suspend", "half-way", MASTER, ""),
+  ]);
+  expect(results.map((result) => result.status)).toEqual(["rejected", "fulfilled"]);
+  expect((await store.jobs.query("half-way", MASTER)).job).toMatchObject({ state: "Suspended", message: "suspended by master" });
+});
+
+test("reports about single tasks of large jobs, many at once, bring every job to its end", async () => {
+  const tasks = Array.from({ length: 60 }, (_, i) =>
+    taskOf(`t${i}`, { taskId: "", parties: [party("alice")], dependencies: i < 3 ? [] : [`t${i - 1 - (i % 3)}`], priority: i % 5 }),
+  );
+  await submit({ ...jobNamed("large"), maxParallelism: 8, tasks });
+  const claimAndEnd = async (index: number, number: number) => {
+    const attemptUid = uuid();
+    const target = { target: { jobId: "large" }, touch: index } as const;
+    const instances = [instance(attemptUid, "alice")];
+    await store.writer.change({ ...target, move: (draft, now) => claim(draft, { taskIndex: index, number, runner: "r", instances, now }) });
+    const [{ uid } = { uid: "" }] = await store.query<{ uid: string }>("select uid from jobs where job_id = 'large'");
+    const end = { attemptUid, outcome: "Succeeded", reason: "None", exitCode: 0, signal: null, message: "" } as const;
+    await store.writer.change({ target: { uid }, touch: index, move: (draft, now) => attemptEnded(draft, { ...end, now }) });
+  };
+  for (let round = 0; round < 200; round++) {
+    const view = await store.jobs.query("large", MASTER);
+    if (view.job.state !== "Running") break;
+    const live = view.tasks.filter((task) => task.live);
+    expect(live.length).toBeGreaterThan(0);
+    expect(live.length).toBeLessThanOrEqual(8);
+    await Promise.all(live.map((task) => claimAndEnd(task.index, task.attempt)));
+  }
+  const { job } = await store.jobs.query("large", MASTER);
+  expect(job).toMatchObject({ state: "Succeeded", counts: { succeeded: 60, live: 0, ready: 0 } });
+});
+
+test("an image's content stays for an hour after it was let go, for jobs that are just being made", async () => {
+  const images = createImages({ pool: store.pool, commands: "any" });
+  await images.put({ ...IMAGE, name: "passing" });
+  await images.put({ ...IMAGE, name: "passing", image: { ...IMAGE.image, tag: "2" } });
+  expect(await pruneImageContents(store.pool)).toBe(0);
+  await store.query("update app_image_contents set touched_at = now() - interval '61 minutes'");
+  expect(await pruneImageContents(store.pool)).toBe(1);
 });

@@ -55,7 +55,8 @@ export type GetTaskLogsRequest = Message<"muster.v1.GetTaskLogsRequest"> & {
   attempt: number;
 
   /**
-   * At most so many bytes of UTF-8 of each log, taken from its end; 0 = 65536, at most 1048576.
+   * At most so many bytes of UTF-8 of each log, taken from its end; 0 = 65536, at most 1048576. All logs of one answer share
+   * 1048576 bytes.
    *
    * @generated from field: int32 tail_bytes = 6;
    */

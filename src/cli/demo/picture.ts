@@ -1,10 +1,6 @@
 /** A job as text: one line for the job, one per task, one per party, with states, times and what is waited for. */
 
-import type {
-  CreateJobRequest,
-  JobStatusDetail,
-  TaskStatus,
-} from "../../../gen/kuscia/proto/api/v1alpha1/kusciaapi/job_pb.js";
+import type { JobStatusDetail, StateReason } from "../../../gen/kuscia/proto/api/v1alpha1/kusciaapi/job_pb.js";
 
 const MARK: Readonly<Record<string, string>> = {
   Pending: "·",
@@ -17,41 +13,59 @@ const MARK: Readonly<Record<string, string>> = {
   Suspended: "‖",
 };
 
-export function picture(request: CreateJobRequest, status: JobStatusDetail): string[] {
-  const lines = [line(status.state, `job ${request.jobId}`, `${status.state}${span(status)}`)];
+/** What a reason of waiting says where it comes without a sentence. */
+const WAITING: Readonly<Record<string, string>> = {
+  WaitingApproval: "waiting for approval",
+  WaitingDependency: "waiting for its dependencies",
+  WaitingSlot: "waiting for a free slot",
+  WaitingRunner: "waiting for a runner",
+  WaitingResources: "waiting for room",
+  WaitingPeer: "waiting for a partner",
+  WaitingRetry: "waiting for the next try",
+  Starting: "its processes are being started",
+  Stopping: "being stopped",
+};
+
+export function picture(jobId: string, status: JobStatusDetail): string[] {
+  const lines = [line(status.state, `job ${jobId}`, `${status.state}${why(status)}${span(status)}`)];
   for (const task of status.tasks) {
-    const wait = waitsFor(request, status, task);
-    const detail = task.errMsg !== "" ? `  ${task.errMsg}` : wait === "" ? span(task) : `  waiting for ${wait}`;
     const progress = task.state === "Running" && task.progress > 0 ? `  ${Math.round(task.progress * 100)} %` : "";
-    lines.push(line(task.state, `  ${task.alias}`, `${task.state}${progress}${detail}`));
+    lines.push(line(task.state, `  ${task.alias}`, `${task.state}${progress}${why(task)}${span(task)}`));
     for (const party of task.parties) {
       const where = party.endpoints.map((endpoint) => endpoint.endpoint).join(", ");
-      const why = party.errMsg !== "" ? `  ${party.errMsg}` : where === "" ? "" : `  ${where}`;
-      lines.push(line(party.state, `      ${party.domainId}`, `${party.state}${why}`));
+      const detail = why(party) || (where === "" ? "" : `  ${where}`);
+      lines.push(line(party.state, `      ${party.domainId}`, `${party.state}${detail}${since(party.reason)}`));
     }
   }
   return lines;
+}
+
+/** The words for why it is so: an error first, then what it waits for. */
+function why({ errMsg, reason }: { errMsg: string; reason?: StateReason | undefined }): string {
+  if (errMsg !== "") return `  ${errMsg}`;
+  if (!reason || reason.reason === "") return "";
+  if (reason.waitsFor.length > 0) return `  waiting for ${reason.waitsFor.join(", ")}`;
+  return `  ${reason.message || WAITING[reason.reason] || reason.reason}`;
 }
 
 function line(state: string, name: string, rest: string): string {
   return `${MARK[state] ?? " "} ${name.padEnd(26)}${rest}`;
 }
 
-function span({ startTime, endTime }: { startTime: string; endTime: string }): string {
-  if (startTime === "") return "";
-  const from = startTime.slice(11, 19);
-  return endTime === "" ? `  since ${from}` : `  ${from} - ${endTime.slice(11, 19)}`;
+/** From its start to its end; before its start, since when it is as it is. */
+function span(status: { startTime: string; endTime: string; reason?: StateReason | undefined }): string {
+  if (status.startTime === "") return since(status.reason);
+  const from = clock(status.startTime);
+  return status.endTime === "" ? `  since ${from}` : `  ${from} - ${clock(status.endTime)}`;
 }
 
-/** What a Pending task waits for, as far as the request tells: its dependencies, else a slot or a runner. */
-function waitsFor(request: CreateJobRequest, status: JobStatusDetail, task: TaskStatus): string {
-  if (task.state !== "Pending") return "";
-  if (status.state === "AwaitingApproval") return "approval";
-  const done = new Set(status.tasks.filter((other) => other.state === "Succeeded").map((other) => other.alias));
-  const asked = request.tasks.find((other) => other.alias === task.alias)?.dependencies ?? [];
-  const open = asked.filter((alias) => !done.has(alias));
-  if (open.length > 0) return open.join(", ");
-  return task.createTime === "" ? "a free slot" : "its processes to start";
+function since(reason: StateReason | undefined): string {
+  return reason && reason.since !== "" ? `  since ${clock(reason.since)}` : "";
+}
+
+/** Hours, minutes and seconds of an RFC 3339 time. */
+function clock(time: string): string {
+  return time.slice(11, 19);
 }
 
 /** Draws in place on a terminal; elsewhere prints each picture that differs from the last. */
@@ -59,10 +73,10 @@ export class Screen {
   #last = "";
   #height = 0;
 
-  constructor(readonly request: CreateJobRequest) {}
+  constructor(readonly jobId: string) {}
 
   draw(status: JobStatusDetail): void {
-    const lines = picture(this.request, status);
+    const lines = picture(this.jobId, status);
     const text = lines.join("\n");
     if (text === this.#last) return;
     const { stdout } = process;

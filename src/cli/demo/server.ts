@@ -32,8 +32,12 @@ async function tryStart(data: string, appImages: string): Promise<DemoServer | {
   const child = spawn(
     process.execPath,
     [packageFile("dist/src/cli/muster.js"), "serve", "--data", data, "--listen", "127.0.0.1:0", "--app-images", appImages],
-    { stdio: ["ignore", "pipe", "pipe"], env: serverEnvironment() },
+    // In a group of its own, so that Ctrl-C in the terminal reaches the demo alone, which then says when it ends.
+    { stdio: ["ignore", "pipe", "pipe"], env: serverEnvironment(), detached: true },
   );
+  // Whatever ends the demo: its server is told, and drains by itself.
+  const tell = (): void => void child.kill("SIGTERM");
+  process.once("exit", tell);
   const log = createWriteStream(logFile);
   child.stdout.pipe(log, { end: false });
   let complaint = "";
@@ -41,7 +45,7 @@ async function tryStart(data: string, appImages: string): Promise<DemoServer | {
     complaint += chunk.toString();
     log.write(chunk);
   });
-  const exited = once(child, "exit");
+  const exited = once(child, "exit").finally(() => process.off("exit", tell));
   const url = await Promise.race([listening(child), exited.then(() => undefined)]);
   if (url === undefined) return { inUse: /in use by|is held by|process \d+/.test(complaint), reason: complaint.trim() };
   return {
@@ -49,7 +53,7 @@ async function tryStart(data: string, appImages: string): Promise<DemoServer | {
     logFile,
     domainFolder: (domain) => join(data, "domains", domain, "data"),
     async stop() {
-      child.kill("SIGTERM");
+      tell();
       await exited;
     },
   };

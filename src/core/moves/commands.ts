@@ -20,6 +20,7 @@ import {
   type Verb,
 } from "../job.js";
 import type { JobDraft } from "./draft.js";
+import { endUnrun } from "./ending.js";
 import { moveJob, moveTask } from "./move.js";
 import { advance, setStage, want } from "./settle.js";
 import { COMMAND_RULES, moved, OUTCOME_OF } from "./states.js";
@@ -110,10 +111,8 @@ function restart(draft: JobDraft, input: CommandInput): void {
     counts: { total: job.counts.total, live: 0, ready, succeeded, failed: 0, criticalFailed: 0 },
     interruptedMs: job.interruptedMs + Math.max(0, input.now - (job.endedAt ?? job.since)),
   });
-  const approved = Object.values(job.domains).every((status) => status.approval === "JobAccepted");
-  const to = approved ? "Running" : "AwaitingApproval";
-  const reason = approved ? "None" : "WaitingApproval";
-  moveJob(draft, to, { reason, message: "", now: input.now, actor: input.actor }, "Restart");
+  const why = approvalWait(job.domains);
+  moveJob(draft, why ? "AwaitingApproval" : "Running", { ...(why ?? NOTHING), now: input.now, actor: input.actor }, "Restart");
   setStage(draft, "Restart");
   advance(draft, input.now);
 }
@@ -123,6 +122,7 @@ function reset(draft: JobDraft, task: Task, waitingOn: number, input: CommandInp
   const fresh: Partial<Task> = {
     waitingOn,
     progress: 0,
+    tries: 0,
     createdAt: null,
     startedAt: null,
     runner: null,
@@ -142,6 +142,17 @@ function reset(draft: JobDraft, task: Task, waitingOn: number, input: CommandInp
   } else draft.setTask(task.index, { ...fresh, reason: why.reason, message: "", since: input.now });
 }
 
+const NOTHING = { reason: "None", message: "" } as const;
+
+/** Why a job with these decisions cannot start yet; undefined where it can. */
+export function approvalWait(
+  domains: Readonly<Record<string, DomainStatus>>,
+): { reason: "WaitingApproval"; message: string } | undefined {
+  const waiting = Object.keys(domains).filter((domain) => domains[domain]?.approval === "Waiting");
+  if (waiting.length === 0) return undefined;
+  return { reason: "WaitingApproval", message: `waiting for approval by ${waiting.join(", ")}` };
+}
+
 export interface ApproveInput {
   readonly decision: Exclude<Approval, "Waiting">;
   readonly actor: Actor;
@@ -158,9 +169,13 @@ export function approve(draft: JobDraft, input: ApproveInput): CommandResult {
   draft.requireWhole();
   const domains = decidingDomains(job, input.actor);
   const undecided = domains.filter((domain) => job.domains[domain]?.approval === "Waiting");
-  if (job.state !== "AwaitingApproval" || undecided.length === 0) {
+  const state: JobState = job.state;
+  if (COMMAND_RULES[state].Approve !== "apply" || undecided.length === 0) {
     const decided = domains.filter((domain) => job.domains[domain]?.approval !== "Waiting");
     if (decided.length > 0 && decided.every((domain) => job.domains[domain]?.approval === input.decision)) return "repeated";
+    // One rejection of several ended the job, whatever the others had said before.
+    const rejected = decided.some((domain) => job.domains[domain]?.approval === "JobRejected");
+    if (input.decision === "JobRejected" && rejected) return "repeated";
     if (domains.length === 0) throw illegal("Approve", job, "no approval by this caller is asked for");
     throw illegal("Approve", job, decided.length > 0 ? "it was decided otherwise before" : `it is ${job.state}`);
   }
@@ -197,9 +212,7 @@ function reject(draft: JobDraft, domains: readonly string[], input: ApproveInput
   const message = input.reason === "" ? by : `${by}: ${input.reason}`;
   const why = { reason: "Rejected", message, now: input.now, actor: input.actor } as const;
   for (const task of draft.tasks.values()) {
-    moveTask(draft, task, "Failed", { ...why, reason: "NotRun", message: `not run: ${message}` });
-    const critical = task.definition.tolerable ? 0 : 1;
-    draft.count({ ready: task.waitingOn === 0 ? -1 : 0, failed: 1, criticalFailed: critical });
+    endUnrun(draft, task, { ...why, reason: "NotRun", message: `not run: ${message}` });
   }
   moveJob(draft, "ApprovalReject", why, "Approve");
 }

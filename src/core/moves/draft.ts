@@ -30,6 +30,8 @@ export class JobDraft {
   readonly newAttempts = new Set<string>();
   readonly events: JobEvent[] = [];
   readonly commands: CommandRecord[] = [];
+  /** What the apps are told, by task; only a new job brings it. */
+  readonly inputs = new Map<number, string>();
   /** The job is to be removed; set once no attempt lives. */
   deleted = false;
   #job: Job;

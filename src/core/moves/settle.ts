@@ -12,9 +12,8 @@
 import { type Instant, type Reason, SYSTEM, type StageVerb, type Task, type Verb, type Wanted } from "../job.js";
 import type { JobDraft } from "./draft.js";
 import { NeedsWholeJob } from "./draft.js";
-import { stopTask } from "./ending.js";
-import { explainTask, moveJob, moveTask } from "./move.js";
-import { moved } from "./states.js";
+import { endUnrun, openAttempt, stopTask } from "./ending.js";
+import { moveJob } from "./move.js";
 
 /** Brings the job to where its tasks and wishes say it must be. Called at the end of every move. */
 export function advance(draft: JobDraft, now: Instant): void {
@@ -93,10 +92,8 @@ function endUnstarted(draft: JobDraft, wanted: Wanted, now: Instant): void {
   draft.requireWhole();
   for (const task of draft.tasks.values()) {
     if (task.state !== "Pending") continue;
-    const ready = task.waitingOn === 0 ? -1 : 0;
     const message = `not run: ${wanted.reason === "TaskFailed" ? "the job failed before" : wanted.message}`;
-    moveTask(draft, task, "Failed", { reason: "NotRun", message, now, actor: wanted.actor });
-    draft.count({ ready, failed: 1, criticalFailed: task.definition.tolerable ? 0 : 1 });
+    endUnrun(draft, task, { reason: "NotRun", message, now, actor: wanted.actor });
   }
 }
 
@@ -122,28 +119,9 @@ function startReady(draft: JobDraft, now: Instant): void {
   for (const task of candidates.slice(0, slots)) open(draft, task, now);
 }
 
-/** Opens the task's next attempt number: from here on it counts against max_parallelism and a runner may claim it. */
 function open(draft: JobDraft, task: Task, now: Instant): void {
-  const timeout = task.definition.schedule?.taskTimeoutSeconds ?? 300;
-  const opened = draft.setTask(task.index, {
-    attempt: task.attempt + 1,
-    live: true,
-    runner: null,
-    stopping: null,
-    deadline: now + timeout * 1000,
-    createdAt: now,
-    parties: task.parties.map((party) => ({
-      ...party,
-      state: moved("Pending"),
-      reason: "WaitingRunner",
-      message: "",
-      since: now,
-      endedAt: null,
-      endpoints: [],
-    })),
-  });
   draft.count({ live: 1, ready: -1 });
-  explainTask(draft, opened, { reason: "WaitingRunner", message: "", now });
+  openAttempt(draft, task.index, { reason: "WaitingRunner", message: "", now });
 }
 
 /**

@@ -19,10 +19,10 @@ export const JOB_MOVES = {
   ApprovalReject: [],
 } as const satisfies Record<JobState, readonly JobState[]>;
 
-/** Where a task or party may go. Failed -> Pending is Restart only. */
+/** Where a task or party may go. Back to Pending: a retry from Running, a Restart from Failed. */
 export const TASK_MOVES = {
   Pending: ["Running", "Succeeded", "Failed"],
-  Running: ["Succeeded", "Failed"],
+  Running: ["Pending", "Succeeded", "Failed"],
   Succeeded: [],
   Failed: ["Pending"],
 } as const satisfies Record<TaskState, readonly TaskState[]>;

@@ -2,7 +2,7 @@
 
 import { domainsOf, planTasks } from "../dag.js";
 import type { Actor, DomainStatus, Instant, Job, JobDefinition, Task } from "../job.js";
-import { start } from "./commands.js";
+import { approvalWait, start } from "./commands.js";
 import { JobDraft } from "./draft.js";
 import { moved } from "./states.js";
 
@@ -27,7 +27,7 @@ export function submit(input: SubmitInput): JobDraft {
     const asks = domain !== definition.initiator && input.manualDomains.has(domain);
     domains[domain] = { asked: asks, approval: asks ? "Waiting" : "JobAccepted", stage: "JobCreateStageSucceeded" };
   }
-  const waiting = Object.keys(domains).filter((domain) => domains[domain]?.approval === "Waiting");
+  const wait = approvalWait(domains);
   const tasks = tasksOf(input);
   const ready = tasks.filter((task) => task.waitingOn === 0).length;
   const job: Job = {
@@ -42,9 +42,9 @@ export function submit(input: SubmitInput): JobDraft {
     contentHash: input.contentHash,
     surface: input.surface,
     createdBy: input.actor,
-    state: moved(waiting.length > 0 ? "AwaitingApproval" : "Pending"),
-    reason: waiting.length > 0 ? "WaitingApproval" : "None",
-    message: waiting.length > 0 ? `waiting for approval by ${waiting.join(", ")}` : "",
+    state: moved(wait ? "AwaitingApproval" : "Pending"),
+    reason: wait?.reason ?? "None",
+    message: wait?.message ?? "",
     since: now,
     wanted: null,
     cause: null,
@@ -55,14 +55,15 @@ export function submit(input: SubmitInput): JobDraft {
     interruptedMs: 0,
   };
   const draft = new JobDraft({ job, tasks, attempts: [], complete: true });
+  definition.tasks.forEach((task, index) => draft.inputs.set(index, task.inputConfig));
   draft.emit({ kind: "JobCreated", time: now, actor: input.actor, to: job.state, reason: job.reason });
-  if (waiting.length === 0) start(draft, input.actor, now, null);
+  if (!wait) start(draft, input.actor, now, null);
   return draft;
 }
 
 function tasksOf(input: SubmitInput): Task[] {
   const plan = planTasks(input.definition.tasks);
-  return input.definition.tasks.map((definition, index) => {
+  return input.definition.tasks.map(({ inputConfig: _kept, ...definition }, index) => {
     const { waitingOn, dependents } = plan[index] ?? { waitingOn: 0, dependents: [] };
     const launch = input.launches[index];
     const reason = waitingOn > 0 ? "WaitingDependency" : "WaitingSlot";
@@ -81,9 +82,11 @@ function tasksOf(input: SubmitInput): Task[] {
       endedAt: null,
       progress: 0,
       attempt: 0,
+      tries: 0,
       live: false,
       runner: null,
       stopping: null,
+      notBefore: null,
       deadline: null,
       parties: definition.parties.map((party, i) => ({
         domain: party.domain,

@@ -38,10 +38,12 @@ export interface Claim {
   readonly now: Instant;
 }
 
-/** A runner has reserved everything for the task: its attempts exist from here on. */
+/** A runner has reserved everything for the task: its attempts exist from here on. The same claim again changes nothing. */
 export function claim(draft: JobDraft, input: Claim): void {
   const task = draft.task(input.taskIndex);
-  if (!task.live || task.attempt !== input.number || task.runner !== null || task.stopping) {
+  if (input.instances.every(({ attemptUid }) => draft.attempts.has(attemptUid))) return;
+  const early = task.notBefore !== null && task.notBefore > input.now;
+  if (!task.live || task.attempt !== input.number || task.runner !== null || task.stopping || early) {
     throw new JobError("IllegalMove", `attempt ${input.number} of task "${task.definition.alias}" cannot be claimed`);
   }
   for (const instance of input.instances) {
@@ -69,7 +71,7 @@ export function claim(draft: JobDraft, input: Claim): void {
     since: input.now,
     endpoints: input.instances.filter(sameParty(party)).flatMap((instance) => instance.endpoints),
   }));
-  const claimed = draft.setTask(task.index, { runner: input.runner, deadline: null, parties });
+  const claimed = draft.setTask(task.index, { runner: input.runner, notBefore: null, deadline: null, parties });
   explainTask(draft, claimed, { reason: "Starting", message: "", now: input.now });
 }
 
@@ -109,7 +111,9 @@ export function attemptStarted(draft: JobDraft, input: { attemptUid: string; now
   if (party.state === "Pending") moveParty(draft, task.index, party, "Running", why);
   if (task.state === "Pending") {
     const still = task.stopping ? { ...why, reason: "Stopping" as const, message: task.stopping.message } : why;
-    moveTask(draft, draft.task(task.index), "Running", still);
+    const seconds = task.definition.runTimeoutSeconds;
+    const deadline = seconds > 0 && !task.stopping ? input.now + seconds * 1000 : null;
+    moveTask(draft, draft.task(task.index), "Running", still, { deadline });
   }
 }
 
@@ -161,11 +165,15 @@ function partyFailure(task: Task, end: End): { reason: Reason; message: string }
   return stopped ? partnerFailed(task.stopping.message) : own;
 }
 
-/** A claim deadline has passed. Ignored where the task was claimed or ended meanwhile. */
+/** A deadline has passed: of waiting for a claim, or of running. Ignored where the task went on meanwhile. */
 export function expire(draft: JobDraft, input: { taskIndex: number; now: Instant }): void {
   const task = draft.task(input.taskIndex);
   if (!task.live || task.deadline === null || task.deadline > input.now || task.stopping) return;
-  const seconds = Math.round((task.deadline - (task.createdAt ?? task.deadline)) / 1000);
+  if (task.state === "Running") {
+    const message = `ran longer than run_timeout_seconds ${task.definition.runTimeoutSeconds}`;
+    return requireStop(draft, task.index, { reason: "RunTimeout", message }, input.now);
+  }
+  const seconds = Math.round((task.deadline - (task.notBefore ?? task.createdAt ?? task.deadline)) / 1000);
   const waited = task.message === "" ? "no runner took it" : task.message;
   const message = `not started within ${seconds} s: ${waited}`;
   stopTask(draft, task.index, { reason: "SchedulingTimeout", message }, input.now);

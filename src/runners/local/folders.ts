@@ -16,6 +16,7 @@ import { execFile } from "node:child_process";
 import { chmod, chown, lchown, mkdir, readdir, rm, rmdir, stat, writeFile } from "node:fs/promises";
 import { dirname, join, posix } from "node:path";
 import { promisify } from "node:util";
+import { validate as isUid } from "uuid";
 import type { DomainUser } from "./users.js";
 
 const PASS_THROUGH = 0o711;
@@ -41,9 +42,16 @@ export function asFolderName(name: string): string {
   return encodeURIComponent(name).replace(/^\./, "%2E");
 }
 
-/** The inverse of `asFolderName`. */
-export function fromFolderName(folderName: string): string {
-  return decodeURIComponent(folderName);
+/**
+ * The jobs or attempts that have a folder in this one; none where it is not there. Whatever else lies in it
+ * (`lost+found`, `.DS_Store`, what somebody left there) is not ours and is passed over.
+ */
+export async function uidsIn(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
+    throw error;
+  });
+  return entries.filter((entry) => entry.isDirectory() && isUid(entry.name)).map(({ name }) => name);
 }
 
 /** Makes the data folder of a domain, or finds it. Its path. */

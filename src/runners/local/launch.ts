@@ -1,7 +1,7 @@
 /**
  * The files by which server and supervisor speak: `launch.json` (what to run), `state.json` (who runs it) and
  * `exit.json` (how it ended). They are read back by a later server, so they are checked when read: a file that is cut
- * or of another shape counts as not there.
+ * or of another shape counts as not there. Reading rejects only where the machine stays short of something for seconds.
  */
 
 import { readFile, rename, writeFile } from "node:fs/promises";
@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { findByArguments, type AttemptMark, type ProcessIdentity } from "./processes.mjs";
+import { isShortage, retrying } from "./retry.mjs";
 
 const identitySchema = z.object({ pid: z.number().int().positive(), start: z.string().nullable() });
 
@@ -49,7 +50,10 @@ const exitSchema = z.object({
 export type ExitFile = z.infer<typeof exitSchema>;
 
 async function read<T>(folder: string, name: string, schema: z.ZodType<T>): Promise<T | null> {
-  const text = await readFile(join(folder, name), "utf8").catch(() => null);
+  const text = await retrying(() => readFile(join(folder, name), "utf8")).catch((error: unknown) => {
+    if (isShortage(error)) throw error;
+    return null;
+  });
   if (text === null) return null;
   try {
     return schema.parse(JSON.parse(text));
@@ -84,7 +88,7 @@ export const SUPERVISOR_PROGRAM = fileURLToPath(new URL("./supervisor.mjs", impo
 
 /** The supervisor of an attempt, if it lives; also one that has not yet said who it is. */
 export async function findSupervisor(folder: string): Promise<ProcessIdentity | null> {
-  return (await readState(folder))?.supervisor ?? findByArguments([SUPERVISOR_PROGRAM, folder]);
+  return (await readState(folder))?.supervisor ?? retrying(() => findByArguments([SUPERVISOR_PROGRAM, folder]));
 }
 
 /** By what the processes of an attempt are known, as far as its folder tells. */

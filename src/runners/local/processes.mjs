@@ -9,9 +9,11 @@
 //   - and being a child of any of these.
 // Where there is no /proc (not Linux) only the process group is known.
 
-import { existsSync, readFileSync } from "node:fs";
-import { readdir, readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
+import { hasProc, livingProcesses, processNow, readProcess } from "./proc.mjs";
+import { retrying } from "./retry.mjs";
+
+/** @typedef {import("./proc.mjs").Process} Process */
 
 /**
  * @typedef {object} ProcessIdentity
@@ -26,36 +28,12 @@ import { setTimeout as delay } from "node:timers/promises";
  * @property {ProcessIdentity | null} leader The app itself, leader of its process group and session.
  * @property {number | null} trackingGroup The attempt's own group id.
  * @property {readonly ProcessIdentity[]} [known] Processes that were found before.
+ * @property {boolean} [canWait] The caller does nothing else than to supervise this attempt.
  * @property {boolean} [justEnded] The caller is the leader's parent and has this moment seen it end.
  */
 
-/** @typedef {{ pid: number, state: string, parent: number, group: number, session: number, start: string }} Process */
-
 /** Name of the variable by which the processes of an attempt are known. */
 export const MARK_VARIABLE = "MUSTER_ATTEMPT";
-
-const hasProc = existsSync("/proc/self/stat");
-const boot = hasProc ? readFileSync("/proc/sys/kernel/random/boot_id", "utf8").slice(0, 8) : "";
-
-/** @param {number} pid @param {string} stat @returns {Process} */
-function parseStat(pid, stat) {
-  // proc_pid_stat(5): the name stands in parentheses and may hold any character; field 3 is the state, 22 the start.
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return {
-    pid,
-    state: fields[0] ?? "X",
-    parent: Number(fields[1]),
-    group: Number(fields[2]),
-    session: Number(fields[3]),
-    start: `${boot}.${fields[19]}`,
-  };
-}
-
-/** @param {number} pid @returns {Promise<Process | null>} */
-async function readProcess(pid) {
-  const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => null);
-  return stat === null ? null : parseStat(pid, stat);
-}
 
 /**
  * The identity of a process that is there, or of a child that has ended and was not waited for yet.
@@ -63,12 +41,7 @@ async function readProcess(pid) {
  * @returns {ProcessIdentity}
  */
 export function identify(pid) {
-  return { pid, start: hasProc ? parseStat(pid, readFileSync(`/proc/${pid}/stat`, "utf8")).start : null };
-}
-
-/** @param {Process} process */
-function hasEnded(process) {
-  return process.state === "Z" || process.state === "X";
+  return { pid, start: hasProc ? processNow(pid).start : null };
 }
 
 /**
@@ -78,8 +51,8 @@ function hasEnded(process) {
  */
 export async function isAlive(identity) {
   if (!hasProc) return send(identity.pid, 0);
-  const found = await readProcess(identity.pid);
-  return found !== null && !hasEnded(found) && (identity.start === null || found.start === identity.start);
+  const found = await retrying(() => readProcess(identity.pid));
+  return found !== null && !found.hasEnded && (identity.start === null || found.start === identity.start);
 }
 
 /**
@@ -105,54 +78,60 @@ export async function signalSame(identity, signal) {
   return (await isAlive(identity)) && send(identity.pid, signal);
 }
 
-/** @returns {Promise<Process[]>} */
-async function livingProcesses() {
-  const names = hasProc ? await readdir("/proc") : [];
-  const found = await Promise.all(names.filter((name) => /^\d+$/.test(name)).map((name) => readProcess(Number(name))));
-  const living = found.filter((one) => one !== null).filter((one) => !hasEnded(one));
-  return living.filter(({ pid }) => pid !== process.pid && pid !== 1);
-}
-
 /**
- * The living processes of an attempt, the caller never among them.
+ * The living processes of an attempt, the caller never among them. `inGroup` tells which are in the leader's process
+ * group. Rejects where the machine is short of something.
  * @param {AttemptMark} mark
- * @returns {Promise<ProcessIdentity[]>}
+ * @returns {Promise<(ProcessIdentity & { inGroup: boolean })[]>}
  */
 export async function membersOf(mark) {
   const { leader } = mark;
-  if (!hasProc) return leader !== null && send(-leader.pid, 0) ? [{ pid: -leader.pid, start: null }] : [];
+  if (!hasProc) {
+    const isThere = leader !== null && send(-leader.pid, 0);
+    return isThere ? [{ pid: -leader.pid, start: null, inGroup: true }] : [];
+  }
   const all = await livingProcesses();
   // The number of a group or session is given to nobody else while one of its processes lives. Some time after the
   // leader's end there is no telling whether it is still the same group.
-  const isKnown = leader !== null && (mark.justEnded || (await readProcess(leader.pid))?.start === leader.start);
+  const isKnown = leader !== null && (mark.justEnded || readProcess(leader.pid)?.start === leader.start);
   const known = new Set(mark.known?.map((one) => `${one.pid}@${one.start}`));
   const found = new Set();
-  await Promise.all(
-    all.map(async (one) => {
-      const inGroup = isKnown && (one.group === leader.pid || one.session === leader.pid);
-      if (inGroup || known.has(`${one.pid}@${one.start}`) || (await isMarked(one.pid, mark))) found.add(one.pid);
-    }),
-  );
+  for (const one of all) {
+    const isLeaders = isKnown && (one.group === leader.pid || one.session === leader.pid);
+    if (isLeaders || known.has(`${one.pid}@${one.start}`) || (await isMarked(one, mark))) found.add(one.pid);
+  }
   for (let before = -1; before !== found.size; ) {
     before = found.size;
     for (const one of all) if (found.has(one.parent)) found.add(one.pid);
   }
-  return all.filter((one) => found.has(one.pid)).map(({ pid, start }) => ({ pid, start }));
+  const members = all.filter((one) => found.has(one.pid));
+  return members.map(({ pid, start, group }) => ({ pid, start, inGroup: isKnown && group === leader.pid }));
 }
 
-/** @param {number} pid @param {AttemptMark} mark */
-async function isMarked(pid, mark) {
-  // Of another user's process one may not be allowed to read the environment; the group ids are open to all.
-  const environment = await readFile(`/proc/${pid}/environ`, "utf8").catch(() => "");
-  if (`\0${environment}`.includes(`\0${MARK_VARIABLE}=${mark.attemptUid}\0`)) return true;
-  if (mark.trackingGroup === null) return false;
-  const status = await readFile(`/proc/${pid}/status`, "utf8").catch(() => "");
-  return (/^Groups:\s*(.*)$/m.exec(status)?.[1] ?? "").split(/\s+/).includes(String(mark.trackingGroup));
+/** @param {Process} one @param {AttemptMark} mark @returns {Promise<boolean>} */
+async function isMarked(one, mark) {
+  // What carries the mark was begotten by the app, so none of it is older.
+  if (mark.leader !== null && isOlder(one.start, mark.leader.start)) return false;
+  if (mark.trackingGroup !== null && one.groups().has(String(mark.trackingGroup))) return true;
+  // An app that is known has its group already, and it and what it begets cannot leave it.
+  if (mark.trackingGroup !== null && mark.leader !== null) return false;
+  const environment = await one.environment(mark.canWait === true);
+  return `\0${environment}`.includes(`\0${MARK_VARIABLE}=${mark.attemptUid}\0`);
+}
+
+/**
+ * Whether both started since the same boot, the first before the second.
+ * @param {string} one @param {string | null} other
+ */
+function isOlder(one, other) {
+  const [ofBoot, tick] = one.split(".");
+  const [ofOtherBoot, otherTick] = other?.split(".") ?? [];
+  return ofBoot === ofOtherBoot && Number(tick) < Number(otherTick);
 }
 
 /**
  * Ends the processes of an attempt with SIGKILL. Resolves to those that do not end, e.g. since the system does not let
- * them; usually none.
+ * them; usually none. Rejects where the machine stays short of something for seconds.
  * @param {AttemptMark} mark
  * @returns {Promise<number[]>}
  */
@@ -160,7 +139,7 @@ export async function killMembers(mark) {
   let left = /** @type {ProcessIdentity[]} */ ([]);
   let cleanScans = 0;
   for (let round = 0; round < 100; round++) {
-    left = await membersOf(mark);
+    left = await retrying(() => membersOf(mark));
     for (const { pid } of left) send(pid, "SIGKILL");
     // One clean scan may have missed a child whose parent ended while the scan ran.
     cleanScans = left.length === 0 ? cleanScans + 1 : 0;
@@ -171,15 +150,16 @@ export async function killMembers(mark) {
 }
 
 /**
- * The process that was started with exactly these last arguments, if it lives.
+ * The process that was started with exactly these last arguments, if it lives. Rejects where the machine is short of
+ * something.
  * @param {readonly string[]} lastArguments
  * @returns {Promise<ProcessIdentity | null>}
  */
 export async function findByArguments(lastArguments) {
   const ending = `\0${lastArguments.join("\0")}\0`;
-  for (const { pid, start } of await livingProcesses()) {
-    const line = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
-    if (line.endsWith(ending)) return { pid, start };
+  for (const one of await livingProcesses()) {
+    const line = await one.commandLine();
+    if (line.endsWith(ending)) return { pid: one.pid, start: one.start };
   }
   return null;
 }

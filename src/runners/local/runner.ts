@@ -7,7 +7,6 @@
  * holds of the machine is given back when its end is reported and not before, so when no process of it is left.
  */
 
-import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Attempt } from "../../core/job.js";
 import type {
@@ -22,7 +21,7 @@ import type {
 import { readBoundedLog } from "./bounded-log.mjs";
 import { DomainHomes } from "./domains.js";
 import { endOf, lost, notStarted } from "./end.js";
-import { attemptFolder, fromFolderName, makeFolders } from "./folders.js";
+import { asFolderName, attemptFolder, makeFolders, uidsIn } from "./folders.js";
 import { Isolation } from "./isolation.js";
 import { keptId } from "./kept-id.js";
 import { findSupervisor, markOf, readExit, readLaunch, writeNotStarted, type ExitFile } from "./launch.js";
@@ -30,6 +29,7 @@ import { withDefaults, type LocalRunnerOptions } from "./options.js";
 import { prepareAttempt, NotStartable, type Workshop } from "./prepare.js";
 import { killMembers } from "./processes.mjs";
 import { reserveInstances } from "./reservation.js";
+import { retrying } from "./retry.mjs";
 import { Room } from "./room.js";
 import type { RunnerLog } from "./runner-log.js";
 import { superviseAdopted, superviseNew, type Supervision, type SupervisionEvents } from "./supervision.js";
@@ -133,16 +133,21 @@ class LocalRunner implements Runner {
     if (supervision === undefined || attempt.stubborn !== undefined || this.#closed) return;
     // A supervisor that is itself stopped or broken must not keep the attempt running for ever.
     const { graceMs } = this.#workshop;
-    attempt.stubborn = setTimeout(() => void supervision.kill(), graceMs + Math.max(1000, graceMs)).unref();
+    const patience = graceMs + Math.max(1000, graceMs);
+    const kill = (): void => {
+      // Should it fail, the same again later.
+      attempt.stubborn = setTimeout(kill, patience).unref();
+      supervision.kill().catch((error: unknown) => this.#log.error({ err: error }, "a supervisor cannot be ended"));
+    };
+    attempt.stubborn = setTimeout(kill, patience).unref();
     await supervision.stop();
   }
 
   async #findAndAdopt(attemptUid: string): Promise<void> {
-    for (const job of await readdir(this.#workshop.attempts)) {
-      const known = await readdir(join(this.#workshop.attempts, job)).catch(() => []);
-      if (known.some((name) => fromFolderName(name) === attemptUid)) {
-        return this.#track(this.#adoptOne(fromFolderName(job), attemptUid));
-      }
+    const { attempts } = this.#workshop;
+    for (const job of await retrying(() => uidsIn(attempts))) {
+      const known = await retrying(() => uidsIn(join(attempts, asFolderName(job))));
+      if (known.includes(attemptUid)) return this.#track(this.#adoptOne(job, attemptUid));
     }
     await this.#lose(attemptUid, null, "this runner knows nothing of it");
   }
@@ -155,6 +160,17 @@ class LocalRunner implements Runner {
     if (this.#closed || this.#attempts.has(uid)) return;
     const attempt: Open = { stopWanted: false };
     this.#attempts.set(uid, attempt);
+    try {
+      await this.#takeUp(attempt, jobUid, uid);
+    } catch (error) {
+      // So that it can be asked for again.
+      this.#attempts.delete(uid);
+      this.#room.release(uid);
+      throw error;
+    }
+  }
+
+  async #takeUp(attempt: Open, jobUid: string, uid: string): Promise<void> {
     const folder = attemptFolder(this.#workshop.attempts, jobUid, uid);
     const [launch, supervisor] = await Promise.all([readLaunch(folder), findSupervisor(folder)]);
     if (supervisor === null) {
@@ -204,15 +220,21 @@ class LocalRunner implements Runner {
       },
       ended: (exit: ExitFile | null) => {
         if (exit !== null) this.#end(uid, endOf(exit));
+        // Never rejects.
         else void this.#track(this.#lose(uid, folder, "its supervisor is gone and did not say how the app ended"));
       },
     };
   }
 
+  /** Ends in `#end` whatever happens: an attempt that is never reported keeps its job open for ever. */
   async #lose(uid: string, folder: string | null, why: string): Promise<void> {
-    const mark = folder === null ? { attemptUid: uid, leader: null, trackingGroup: null } : await markOf(folder, uid);
-    const left = await killMembers(mark);
-    if (left.length > 0) this.#log.error({ attempt: uid, pids: left }, "processes of a lost attempt cannot be ended");
+    try {
+      const mark = folder === null ? { attemptUid: uid, leader: null, trackingGroup: null } : await markOf(folder, uid);
+      const left = await killMembers(mark);
+      if (left.length > 0) this.#log.error({ attempt: uid, pids: left }, "processes of a lost attempt cannot be ended");
+    } catch (error) {
+      this.#log.error({ err: error, attempt: uid }, "processes of a lost attempt cannot be looked for");
+    }
     this.#end(uid, lost(why));
   }
 

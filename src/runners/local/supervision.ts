@@ -42,7 +42,8 @@ export async function superviseNew(folder: string, events: SupervisionEvents): P
     });
     // `close` and not `exit`: the line that says `started` is read by then.
     const tellEnd = async (): Promise<void> => {
-      const exit = await readExit(folder);
+      // What cannot be read for so long is as good as not there: the end must come.
+      const exit = await readExit(folder).catch(() => null);
       if (!detached) events.ended(exit);
       resolve();
     };
@@ -93,11 +94,17 @@ export async function superviseAdopted(
     clearInterval(timer);
     watcher?.close();
   };
-  const look = async (): Promise<void> => {
+  const readAll = async () => {
     // In this order: a supervisor that is seen dead has written before whatever it was going to write.
     const alive = await isAlive(supervisor);
     const [state, exit] = await Promise.all([readState(folder), readExit(folder)]);
-    if (detached) return;
+    return { alive, state, exit };
+  };
+  const look = async (): Promise<void> => {
+    const seen = await readAll().catch(() => null);
+    // What cannot be read for now is looked at again within a second.
+    if (detached || seen === null) return;
+    const { alive, state, exit } = seen;
     if (!started && state !== null) {
       started = true;
       events.started();

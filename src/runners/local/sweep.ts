@@ -1,10 +1,11 @@
 /** Removing the folders of attempts whose jobs are gone. */
 
-import { readdir, rmdir } from "node:fs/promises";
+import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
-import { fromFolderName, removeAttempt } from "./folders.js";
+import { asFolderName, removeAttempt, uidsIn } from "./folders.js";
 import { findSupervisor, markOf, readExit, readLaunch } from "./launch.js";
 import { isAlive, membersOf } from "./processes.mjs";
+import { retrying } from "./retry.mjs";
 import type { RunnerLog } from "./runner-log.js";
 
 /** How many jobs are asked about at once. */
@@ -21,19 +22,18 @@ export async function sweepAttempts(options: {
   readonly log: RunnerLog;
 }): Promise<void> {
   const { attempts, present, isOpen, log } = options;
-  const jobs = await readdir(attempts);
+  const jobs = await uidsIn(attempts);
   for (let start = 0; start < jobs.length; start += BATCH) {
     const batch = jobs.slice(start, start + BATCH);
     // Asked after the folders were listed: a job that is made meanwhile has no folder in the list.
-    const there = await present(batch.map(fromFolderName));
-    for (const job of batch) if (!there.has(fromFolderName(job))) await sweepJob(join(attempts, job), isOpen, log);
+    const there = await present(batch);
+    for (const job of batch) if (!there.has(job)) await sweepJob(join(attempts, asFolderName(job)), isOpen, log);
   }
 }
 
 async function sweepJob(job: string, isOpen: (attemptUid: string) => boolean, log: RunnerLog): Promise<void> {
-  for (const name of await readdir(job)) {
-    const uid = fromFolderName(name);
-    const folder = join(job, name);
+  for (const uid of await uidsIn(job)) {
+    const folder = join(job, asFolderName(uid));
     if (isOpen(uid) || (await livesStill(folder, uid))) continue;
     const launch = await readLaunch(folder);
     await removeAttempt(folder, launch?.user ?? null).catch((error: unknown) => {
@@ -49,5 +49,6 @@ async function livesStill(folder: string, uid: string): Promise<boolean> {
   if ((await readExit(folder)) !== null) return false;
   const supervisor = await findSupervisor(folder);
   if (supervisor !== null && (await isAlive(supervisor))) return true;
-  return (await membersOf(await markOf(folder, uid))).length > 0;
+  const mark = await markOf(folder, uid);
+  return (await retrying(() => membersOf(mark))).length > 0;
 }

@@ -53,15 +53,25 @@ create table tasks (
   ended_at timestamptz,
   progress real not null check (progress >= 0 and progress <= 1),
   attempt int not null,
+  tries int not null,
   live boolean not null,
   runner text,
   stopping jsonb,
+  not_before timestamptz,
   deadline timestamptz,
   parties jsonb not null,
   primary key (job_uid, idx),
   check ((ended_at is not null) = (state in ('Succeeded', 'Failed'))),
   check (not (live and ended_at is not null))
 ) with (fillfactor = 70);
+
+-- What a task's app is told. It may be large and never changes, so it is kept out of the rows that every move reads.
+create table task_inputs (
+  job_uid uuid not null,
+  idx int not null,
+  input_config text not null,
+  primary key (job_uid, idx)
+);
 
 -- What the scheduler looks for: few rows, whatever the history.
 create index tasks_live on tasks (job_uid, idx) where live;
@@ -98,6 +108,17 @@ create table commands (
   time timestamptz not null,
   result text not null,
   primary key (job_uid, seq)
+);
+
+-- Requests that a client gave an id of its own, so that a repeat is answered as the first time, also after the job is gone.
+-- Kept as long as the history.
+create table requests (
+  caller text not null,
+  request_id text not null,
+  job_id text not null,
+  content_hash text not null,
+  made_at timestamptz not null default now(),
+  primary key (caller, request_id)
 );
 
 -- The history. Revisions are in commit order and never reused; a rollback may leave a hole.
@@ -138,7 +159,9 @@ create table app_images (
 
 create table app_image_contents (
   digest text primary key,
-  content jsonb not null
+  content jsonb not null,
+  -- Set by each write of the same content. A job that is being made may rest on it for a moment before its tasks are there.
+  touched_at timestamptz not null default now()
 );
 
 -- One row per runner. The lease is judged by this database's clock; renewing takes no revision.
@@ -159,7 +182,7 @@ create table runners (
 -- order, and only for the short end of the statement, so batches of other processes overlap with the row work.
 create function apply_batch(
   changed_jobs json, changed_tasks json, changed_attempts json, new_attempts json, deleted_jobs json,
-  new_jobs json, new_tasks json, new_commands json, new_events json, work boolean
+  new_jobs json, new_tasks json, new_inputs json, new_requests json, new_commands json, new_events json, work boolean
 ) returns json
 language plpgsql
 -- The tables grow by orders of magnitude under a cached plan; every access here is by key.
@@ -192,8 +215,8 @@ begin
     update tasks t set
       waiting_on = n.waiting_on, state = n.state, reason = n.reason, message = n.message, since = n.since,
       created_at = n.created_at, started_at = n.started_at, ended_at = n.ended_at, progress = n.progress,
-      attempt = n.attempt, live = n.live, runner = n.runner, stopping = n.stopping, deadline = n.deadline,
-      parties = n.parties
+      attempt = n.attempt, tries = n.tries, live = n.live, runner = n.runner, stopping = n.stopping,
+      not_before = n.not_before, deadline = n.deadline, parties = n.parties
     from json_populate_recordset(null::tasks, changed_tasks) n
     where t.job_uid = n.job_uid and t.idx = n.idx and n.job_uid = any (won);
 
@@ -215,6 +238,7 @@ begin
       from jobs j where j.uid = any (gone);
       delete from commands where job_uid = any (gone);
       delete from attempts where job_uid = any (gone);
+      delete from task_inputs where job_uid = any (gone);
       delete from tasks where job_uid = any (gone);
       delete from jobs where uid = any (gone);
     end if;
@@ -230,6 +254,12 @@ begin
     select coalesce(array_agg(uid), '{}') into made from inserted;
     insert into tasks
     select n.* from json_populate_recordset(null::tasks, new_tasks) n where n.job_uid = any (made);
+    insert into task_inputs
+    select n.* from json_populate_recordset(null::task_inputs, new_inputs) n where n.job_uid = any (made);
+    insert into requests (caller, request_id, job_id, content_hash)
+    select n.caller, n.request_id, n.job_id, n.content_hash
+    from json_to_recordset(new_requests) as n(caller text, request_id text, job_id text, content_hash text, job_uid uuid)
+    where n.job_uid = any (made);
     won := won || made;
   end if;
 
@@ -263,7 +293,8 @@ $$;
 --
 -- ids, uids: jobs to be read whole. part_uids, part_idx: pairs of job and touched task. Small jobs are read whole anyway.
 create function load_slices(
-  ids text[], uids uuid[], part_uids uuid[], part_idx int[], image_names text[], task_ids text[], whole_below int
+  ids text[], uids uuid[], part_uids uuid[], part_idx int[], image_names text[], task_ids text[],
+  callers text[], request_ids text[], whole_below int
 ) returns json
 language plpgsql stable
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -306,7 +337,10 @@ begin
       'images', (select json_agg(json_build_object('name', i.name, 'digest', i.digest, 'content', c.content))
          from app_images i join app_image_contents c on c.digest = i.digest where i.name = any (image_names)),
       'taken', (select json_agg(json_build_object('task_id', t.task_id, 'job_id', j.job_id))
-         from tasks t join jobs j on j.uid = t.job_uid where t.task_id = any (task_ids))
+         from tasks t join jobs j on j.uid = t.job_uid where t.task_id = any (task_ids)),
+      'requests', (select json_agg(json_build_object('caller', r.caller, 'request_id', r.request_id, 'hash', r.content_hash))
+         from unnest(callers, request_ids) as q(caller, request_id)
+         join requests r on r.caller = q.caller and r.request_id = q.request_id)
     )
   );
 end

@@ -15,14 +15,15 @@ import { invalid } from "../../core/error.js";
 import type { Actor, JobState } from "../../core/job.js";
 import type { Command, CommandOptions, Jobs } from "../../jobs.js";
 import type { StatusInit } from "./errors.js";
-import { definitionFromRequest, jobStatusFromView, queryDataFromView } from "./translate.js";
+import { definitionFromRequest, jobStatusFromView, queryDataFromRecord } from "./translate.js";
 
 export interface JobIdData {
   readonly data: { readonly jobId: string };
 }
 
 export async function createJob(jobs: Jobs, request: CreateJobRequest, actor: Actor): Promise<JobIdData> {
-  const { jobId } = await jobs.submit({ definition: definitionFromRequest(request), surface: "kuscia" }, actor);
+  const definition = definitionFromRequest(request);
+  const { jobId } = await jobs.submit({ definition, surface: "kuscia", requestId: request.requestId }, actor);
   return { data: { jobId } };
 }
 
@@ -31,7 +32,7 @@ export async function queryJob(
   request: QueryJobRequest,
   actor: Actor,
 ): Promise<{ data: MessageInitShape<typeof QueryJobResponseDataSchema> }> {
-  return { data: queryDataFromView(await jobs.query(jobIdOf(request), actor)) };
+  return { data: queryDataFromRecord(await jobs.query(jobIdOf(request), actor)) };
 }
 
 /** Kuscia gives nothing where one job is missing. Here the others come along with the same error. */

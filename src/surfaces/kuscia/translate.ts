@@ -2,6 +2,7 @@
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type {
+  CommandRecordSchema,
   CreateJobRequest,
   JobState_State,
   JobStatusDetailSchema,
@@ -10,20 +11,32 @@ import type {
   PartySchema,
   PartyStatusSchema,
   QueryJobResponseDataSchema,
+  RetryPolicy as WireRetry,
+  StateReasonSchema,
   Task as WireTask,
   TaskConfigSchema,
   TaskStatusSchema,
 } from "../../../gen/kuscia/proto/api/v1alpha1/kusciaapi/job_pb.js";
-import type {
-  Instant,
-  JobDefinition,
-  JobState,
-  JobView,
-  Party,
-  PartyDefinition,
-  Task,
-  TaskDefinition,
-  TaskState,
+import { invalid } from "../../core/error.js";
+import {
+  type CommandRecord,
+  type Instant,
+  type Job,
+  type JobDefinition,
+  type JobRecord,
+  type JobState,
+  type JobView,
+  NO_RETRY,
+  type Party,
+  type PartyDefinition,
+  type Reason,
+  type RetryPolicy,
+  SCHEDULE_MODES,
+  type ScheduleMode,
+  type Task,
+  type TaskDefinition,
+  type TaskRequest,
+  type TaskState,
 } from "../../core/job.js";
 
 type StateName = keyof typeof JobState_State;
@@ -58,19 +71,26 @@ const EXPLAINED = {
   ApprovalReject: true,
 } as const satisfies Record<JobState, boolean>;
 
-/** A job as it was asked for; nothing is checked here. Kuscia's API offers no other mode than BestEffort. */
+/** A job as it was asked for. Nothing is checked here but words that the engine has no place for. */
 export function definitionFromRequest(request: CreateJobRequest): JobDefinition {
   return {
     jobId: request.jobId,
     initiator: request.initiator,
     maxParallelism: request.maxParallelism,
-    scheduleMode: "BestEffort",
+    scheduleMode: scheduleModeFromWire(request.scheduleMode),
     customFields: request.customFields,
     tasks: request.tasks.map(taskFromWire),
   };
 }
 
-function taskFromWire(task: WireTask): TaskDefinition {
+/** Kuscia's own API stores BestEffort, so that is what silence means. */
+function scheduleModeFromWire(text: string): ScheduleMode {
+  const mode = text === "" ? "BestEffort" : SCHEDULE_MODES.find((each) => each === text);
+  if (!mode) throw invalid("schedule_mode", `must be ${SCHEDULE_MODES.join(" or ")}, got ${JSON.stringify(text)}`);
+  return mode;
+}
+
+function taskFromWire(task: WireTask): TaskRequest {
   return {
     alias: task.alias,
     taskId: task.taskId,
@@ -87,7 +107,13 @@ function taskFromWire(task: WireTask): TaskDefinition {
           resourceReallocationIntervalSeconds: task.scheduleConfig.resourceReallocationIntervalSeconds,
         }
       : null,
+    retry: task.retry ? retryFromWire(task.retry) : NO_RETRY,
+    runTimeoutSeconds: task.runTimeoutSeconds,
   };
+}
+
+function retryFromWire(retry: WireRetry): RetryPolicy {
+  return { maxAttempts: retry.maxAttempts === 0 ? 1 : retry.maxAttempts, backoffSeconds: retry.backoffSeconds };
 }
 
 function partyFromWire(party: WireParty): PartyDefinition {
@@ -103,17 +129,23 @@ function partyFromWire(party: WireParty): PartyDefinition {
   };
 }
 
-/** The answer of QueryJob: definition and status. */
-export function queryDataFromView(view: JobView): MessageInitShape<typeof QueryJobResponseDataSchema> {
-  const { job, tasks } = view;
+/** The answer of QueryJob: definition, status, and the commands that took effect. */
+export function queryDataFromRecord(record: JobRecord): MessageInitShape<typeof QueryJobResponseDataSchema> {
+  const { job, tasks } = record;
   return {
     jobId: job.jobId,
     initiator: job.initiator,
     maxParallelism: job.maxParallelism,
-    tasks: tasks.map((task) => taskConfigFromDefinition(task.definition)),
-    status: statusDetailFromView(view),
+    tasks: tasks.map((task) => taskConfigFromDefinition(task.definition, record.inputs[task.index] ?? "")),
+    status: statusDetailFromView(record),
     customFields: { ...job.customFields },
+    scheduleMode: job.scheduleMode,
+    commandHistory: record.commands.map(wireFromCommand),
   };
+}
+
+function wireFromCommand({ verb, actor, reason, time, result }: CommandRecord): MessageInitShape<typeof CommandRecordSchema> {
+  return { command: verb, domainId: actor.domain ?? "", role: actor.role, reason, time: timeFromInstant(time), result };
 }
 
 /** A job's name and status, as batch queries and watch frames show it. */
@@ -121,16 +153,19 @@ export function jobStatusFromView(view: JobView): MessageInitShape<typeof JobSta
   return { jobId: view.job.jobId, status: statusDetailFromView(view) };
 }
 
-function taskConfigFromDefinition(task: TaskDefinition): MessageInitShape<typeof TaskConfigSchema> {
+function taskConfigFromDefinition(task: TaskDefinition, inputConfig: string): MessageInitShape<typeof TaskConfigSchema> {
   return {
     appImage: task.appImage,
     parties: task.parties.map(partyFromDefinition),
     alias: task.alias,
     taskId: task.taskId,
     dependencies: [...task.dependencies],
-    taskInputConfig: task.inputConfig,
+    taskInputConfig: inputConfig,
     priority: task.priority,
     ...(task.schedule && { scheduleConfig: { ...task.schedule } }),
+    tolerable: task.tolerable,
+    ...(task.retry.maxAttempts > 1 && { retry: { ...task.retry } }),
+    runTimeoutSeconds: task.runTimeoutSeconds,
   };
 }
 
@@ -156,7 +191,8 @@ function statusDetailFromView({ job, tasks }: JobView): MessageInitShape<typeof 
     createTime: timeFromInstant(job.createdAt),
     startTime: timeFromInstant(job.startedAt),
     endTime: timeFromInstant(job.endedAt),
-    tasks: tasks.map(taskStatusFromTask),
+    tasks: tasks.map((task) => taskStatusFromTask(task, tasks)),
+    reason: wireFromReason(job, job.state === "AwaitingApproval" ? undecided(job) : []),
     stageStatusList: domains.map(([domainId, { stage }]) => ({ domainId, state: stage })),
     approveStatusList: domains.flatMap(([domainId, { approval }]) =>
       approval === "Waiting" ? [] : [{ domainId, state: approval }],
@@ -164,7 +200,25 @@ function statusDetailFromView({ job, tasks }: JobView): MessageInitShape<typeof 
   };
 }
 
-function taskStatusFromTask(task: Task): MessageInitShape<typeof TaskStatusSchema> {
+function undecided(job: Job): string[] {
+  return Object.keys(job.domains).filter((domain) => job.domains[domain]?.approval === "Waiting");
+}
+
+/** Aliases of the dependencies that have not Succeeded. */
+function openDependencies(task: Task, tasks: readonly Task[]): string[] {
+  if (task.reason !== "WaitingDependency") return [];
+  const done = new Set(tasks.filter((other) => other.state === "Succeeded").map((other) => other.definition.alias));
+  return task.definition.dependencies.filter((alias) => !done.has(alias));
+}
+
+function wireFromReason(
+  { reason, message, since }: { readonly reason: Reason; readonly message: string; readonly since: Instant },
+  waitsFor: readonly string[] = [],
+): MessageInitShape<typeof StateReasonSchema> {
+  return { reason: reason === "None" ? "" : reason, message, since: timeFromInstant(since), waitsFor: [...waitsFor] };
+}
+
+function taskStatusFromTask(task: Task, tasks: readonly Task[]): MessageInitShape<typeof TaskStatusSchema> {
   const state: TaskState = task.state;
   return {
     taskId: task.definition.taskId,
@@ -177,6 +231,8 @@ function taskStatusFromTask(task: Task): MessageInitShape<typeof TaskStatusSchem
     parties: task.attempt === 0 ? [] : partyStatuses(task.parties),
     alias: task.definition.alias,
     progress: task.progress,
+    reason: wireFromReason(task, openDependencies(task, tasks)),
+    attempt: task.attempt,
   };
 }
 
@@ -185,10 +241,14 @@ function partyStatuses(parties: readonly Party[]): MessageInitShape<typeof Party
   const domains = [...new Set(parties.map((party) => party.domain))];
   return domains.map((domainId) => {
     const roles = parties.filter((party) => party.domain === domainId);
+    // Of several roles, the one whose state the entry shows.
+    const merged = mergedState(roles.map((party) => party.state));
+    const telling = roles.find((party) => party.state === merged) ?? roles[0];
     return {
       domainId,
-      state: TASK_STATE_NAMES[mergedState(roles.map((party) => party.state))],
+      state: TASK_STATE_NAMES[merged],
       errMsg: roles.map(explanation).filter(Boolean).join("; "),
+      ...(telling && { reason: wireFromReason(telling) }),
       endpoints: roles
         .flatMap((party) => party.endpoints)
         .filter((endpoint) => endpoint.scope !== "Local")

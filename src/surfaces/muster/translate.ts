@@ -7,10 +7,8 @@ import {
   type TaskLogSchema,
 } from "../../../gen/muster/v1/logs_pb.js";
 import { invalid } from "../../core/error.js";
-import type { LogQuery, TaskLog } from "../../logs.js";
+import { DEFAULT_TAIL_BYTES, type LogQuery, MAX_TAIL_BYTES, type TaskLog } from "../../logs.js";
 
-export const DEFAULT_TAIL_BYTES = 65_536;
-export const MAX_TAIL_BYTES = 1_048_576;
 const MAX_INT32 = 2_147_483_647;
 
 /** Checks the request's rules. Throws InvalidArgument. */

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { JobError } from "../../../src/core/error.js";
-import { JOB_STATES, type JobState, VERBS, type Verb } from "../../../src/core/job.js";
+import { type Actor, JOB_STATES, type JobState, VERBS, type Verb } from "../../../src/core/job.js";
 import { approve, command } from "../../../src/core/moves/commands.js";
 import { COMMAND_RULES } from "../../../src/core/moves/states.js";
 import { attemptEnded, attemptStarted } from "../../../src/core/moves/tasks.js";
-import { definitionOf, failed, JobInMemory, killed, MASTER, succeeded, taskOf } from "../fixtures.js";
+import { definitionOf, failed, JobInMemory, killed, MASTER, party, succeeded, taskOf } from "../fixtures.js";
 
 const by = { actor: MASTER, reason: "" };
 
@@ -201,6 +201,23 @@ describe("approvals", () => {
     accept("carol");
     expect(job.job.state).toBe("Running");
     expect(job.liveTasks()).toHaveLength(1);
+  });
+
+  test("a rejection that ended the job can be repeated, whatever others had decided before", () => {
+    const parties = ["alice", "bob", "carol"].map((domain) => party(domain));
+    const job = new JobInMemory(definitionOf([taskOf("a", { parties })]), ["bob", "carol"]);
+    const decide = (decision: "JobAccepted" | "JobRejected", actor: Actor) =>
+      job.apply((draft, now) => approve(draft, { decision, actor, reason: "", now }));
+    decide("JobAccepted", { role: "domain", domain: "bob" });
+    expect(decide("JobRejected", MASTER)).toBe("applied");
+    expect(decide("JobRejected", MASTER)).toBe("repeated");
+    expect(() => decide("JobAccepted", MASTER)).toThrow(JobError);
+  });
+
+  test("a job that waited for approval says so again after a restart", () => {
+    const job = commanded(IN_STATE.AwaitingApproval(), "Suspend");
+    commanded(job, "Restart");
+    expect(job.job).toMatchObject({ state: "AwaitingApproval", message: "waiting for approval by bob" });
   });
 
   test("one rejection ends the job with the reason given; nothing ever ran", () => {

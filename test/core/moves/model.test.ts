@@ -6,7 +6,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { JobError } from "../../../src/core/error.js";
-import { jobEnded, type JobDefinition, type JobState, type TaskDefinition } from "../../../src/core/job.js";
+import { jobEnded, type JobDefinition, type JobState, type TaskRequest } from "../../../src/core/job.js";
 import { approve, command } from "../../../src/core/moves/commands.js";
 import { JOB_MOVES, TASK_MOVES } from "../../../src/core/moves/states.js";
 import { attemptEnded, attemptStarted, expire } from "../../../src/core/moves/tasks.js";
@@ -19,6 +19,8 @@ const definitions: fc.Arbitrary<JobDefinition> = fc
       tolerable: fc.boolean(),
       priority: fc.integer({ min: -2, max: 2 }),
       domains: fc.subarray(["alice", "bob", "carol"], { minLength: 1 }),
+      tries: fc.integer({ min: 1, max: 3 }),
+      runTimeoutSeconds: fc.constantFrom(0, 5),
     }),
     { minLength: 1, maxLength: 10 },
   )
@@ -30,7 +32,7 @@ const definitions: fc.Arbitrary<JobDefinition> = fc
     }),
   )
   .map(({ tasks, ...more }) => {
-    const built: TaskDefinition[] = [];
+    const built: TaskRequest[] = [];
     tasks.forEach((task, i) => {
       // Earlier tasks only, so it is a DAG; tolerable ones cannot be depended on.
       const before = [...new Set(task.before)].filter((b) => b < i && !built[b]?.tolerable);
@@ -40,6 +42,8 @@ const definitions: fc.Arbitrary<JobDefinition> = fc
           tolerable: task.tolerable,
           priority: task.priority,
           parties: task.domains.map((domain) => party(domain)),
+          retry: { maxAttempts: task.tries, backoffSeconds: 0 },
+          runTimeoutSeconds: task.runTimeoutSeconds,
         }),
       );
     });
@@ -122,6 +126,8 @@ function checkInvariants(job: JobInMemory): void {
     expect(task.endedAt !== null).toBe(task.state === "Succeeded" || task.state === "Failed");
     if (task.state === "Succeeded") expect(task.parties.every((p) => p.state === "Succeeded")).toBe(true);
     if (task.state === "Failed") expect(task.message).not.toBe("");
+    const ended = task.state === "Succeeded" || task.state === "Failed";
+    if (ended) expect(task.parties.filter((p) => p.state === "Pending" || p.state === "Running")).toEqual([]);
   }
   for (const attempt of job.openAttempts()) {
     const task = job.tasks.get(attempt.taskIndex);
@@ -237,4 +243,49 @@ test("a late report of an earlier attempt is refused", () => {
   job.claim(0);
   expect(() => job.apply((draft, now) => attemptEnded(draft, succeeded(first ?? "", now)), 0)).toThrow(JobError);
   expect(job.task("a")).toMatchObject({ state: "Pending", attempt: 2, live: true });
+});
+
+test("a task with tries left runs again after its pause, and its dependents never hear of the failed try", () => {
+  const retry = { maxAttempts: 3, backoffSeconds: 10 };
+  const job = new JobInMemory(definitionOf([taskOf("a", { retry }), taskOf("b", { dependencies: ["a"] })]));
+  for (const pause of [10_000, 20_000]) {
+    const [alice, bob] = job.claim(0);
+    job.apply((draft, now) => attemptEnded(draft, failed(alice ?? "", now, "no luck")), 0);
+    job.apply((draft, now) => attemptEnded(draft, failed(bob ?? "", now)), 0);
+    expect(job.task("a")).toMatchObject({ state: "Pending", live: true, reason: "WaitingRetry", notBefore: job.now + pause });
+    expect(() => job.claim(0)).toThrow(JobError);
+    job.now += pause;
+  }
+  expect(job.task("a")).toMatchObject({ attempt: 3, message: "try 2 of 3 failed: party alice failed: no luck" });
+  for (const uid of job.claim(0)) job.apply((draft, now) => attemptEnded(draft, succeeded(uid, now)), 0);
+  expect(job.task("a")).toMatchObject({ state: "Succeeded", attempt: 3 });
+  expect(job.task("b").live).toBe(true);
+});
+
+test("the last try's failure is the task's, and a Restart begins to count anew", () => {
+  const job = new JobInMemory(definitionOf([taskOf("a", { retry: { maxAttempts: 2, backoffSeconds: 0 } })]));
+  const failTry = () => {
+    for (const uid of job.claim(0)) job.apply((draft, now) => attemptEnded(draft, failed(uid, now)), 0);
+  };
+  failTry();
+  expect(job.job.state).toBe("Running");
+  failTry();
+  expect(job.job.state).toBe("Failed");
+  job.apply((draft, now) => command(draft, "Restart", { actor: MASTER, reason: "", now }));
+  failTry();
+  expect(job.job.state).toBe("Running");
+  job.apply((draft, now) => command(draft, "Cancel", { actor: MASTER, reason: "", now }));
+  expect(job.job.state).toBe("Cancelled");
+});
+
+test("a try that runs too long is stopped; a command is never retried", () => {
+  const job = new JobInMemory(definitionOf([taskOf("a", { runTimeoutSeconds: 60, parties: [party("alice")] })]));
+  const [uid = ""] = job.claim(0);
+  job.apply((draft, now) => attemptStarted(draft, { attemptUid: uid, now }), 0);
+  const deadline = job.now + 60_000;
+  expect(job.task("a").deadline).toBe(deadline);
+  job.apply((draft) => expire(draft, { taskIndex: 0, now: deadline }), 0);
+  expect(job.task("a")).toMatchObject({ state: "Running", stopping: { reason: "RunTimeout" } });
+  job.apply((draft, now) => attemptEnded(draft, failed(uid, now)), 0);
+  expect(job.job).toMatchObject({ state: "Failed", message: "Task[a]-Party[alice]: ran longer than run_timeout_seconds 60" });
 });

@@ -1,4 +1,4 @@
-import { rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { TaskLaunch } from "../../../src/runner.js";
@@ -221,5 +221,31 @@ describe("sweep", () => {
     await later.runner.sweep(onlyPresent);
     expect(await logs()).toEqual([false, true, false]);
     expect(later.logged.filter((line) => line.includes("could not be removed"))).toEqual([]);
+  });
+
+  it("passes over what is not its own", async () => {
+    const open = await place.open();
+    const task = launchOf(script(""));
+    const { attemptUid } = await place.beginOne(open, task);
+    await open.reports.end(attemptUid);
+    const attempts = join(place.folder, "attempts");
+    const strays = ["lost+found", "%zz", "tmp"];
+    for (const name of strays) await mkdir(join(attempts, name, "inside"), { recursive: true });
+    await writeFile(join(attempts, ".DS_Store"), "");
+    await writeFile(join(attempts, "0190a0a0-0000-7000-8000-000000000000"), "");
+    await writeFile(join(attempts, task.jobUid, "note"), "");
+
+    const asked: string[] = [];
+    await open.runner.sweep(async (uids) => {
+      asked.push(...uids);
+      return new Set();
+    });
+    expect(asked).toEqual([task.jobUid]);
+    expect(await readdir(join(attempts, task.jobUid))).toEqual(["note"]);
+    for (const name of strays) expect(await readdir(join(attempts, name))).toEqual(["inside"]);
+
+    const unknown = "0190a0a0-0000-7000-8000-000000000001";
+    await open.runner.stop(unknown);
+    expect(await open.reports.end(unknown)).toMatchObject({ outcome: "Lost" });
   });
 });

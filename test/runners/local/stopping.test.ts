@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { identify, isAlive } from "../../../src/runners/local/processes.mjs";
-import { launchOf, OBEDIENT, Place, SAY_READY, script } from "./harness.js";
+import { container, launchOf, OBEDIENT, Place, SAY_READY, script } from "./harness.js";
 
 let place: Place;
 beforeEach(async () => {
@@ -37,6 +37,32 @@ describe("stopping", () => {
       signal: "SIGKILL",
       message: "the app was ended by SIGKILL",
     });
+  });
+
+  it("asks each process once, also those that have left the group", async () => {
+    const open = await place.open();
+    const app = `${SAY_READY}
+      let asked = 0;
+      process.on("SIGTERM", () => asked++);
+      const polite = 'process.on("SIGTERM", () => process.exit(0)); setInterval(() => {}, 1000); console.log("ready")';
+      const child = require("node:child_process").spawn(process.execPath, ["-e", polite], { detached: true });
+      child.stdout.once("data", () => sayReady(true));
+      child.once("exit", (code, signal) => process.exit(signal === null ? 10 + asked : 1));`;
+    const instance = await place.beginOne(open, launchOf(script(app)));
+    await place.ready(instance);
+    await open.runner.stop(instance.attemptUid);
+    expect(await open.reports.end(instance.attemptUid)).toMatchObject({ outcome: "Failed", exitCode: 11 });
+  });
+
+  it("ends many at once without losing one", async () => {
+    const open = await place.open();
+    const parties = [{ domain: "alice" }, { domain: "bob" }];
+    const sleep = container({ command: ["sleep", "1000"] });
+    const instances = [];
+    for (let i = 0; i < 15; i++) instances.push(...(await place.begin(open, launchOf(sleep, parties))));
+    await Promise.all(instances.map(({ attemptUid }) => open.runner.stop(attemptUid)));
+    const ends = await Promise.all(instances.map(({ attemptUid }) => open.reports.end(attemptUid)));
+    expect(new Set(ends.map(({ signal }) => signal))).toEqual(new Set(["SIGTERM"]));
   });
 
   /** Starts deaf children that outlive it: in its group, in a session of their own, and also without environment. */

@@ -31,6 +31,8 @@ const createRequest: MessageInitShape<typeof CreateJobRequestSchema> = {
   initiator: "alice",
   maxParallelism: 3,
   customFields: { team: "a" },
+  scheduleMode: "Strict",
+  requestId: "request-1",
   tasks: [
     {
       appImage: "psi-image",
@@ -40,6 +42,8 @@ const createRequest: MessageInitShape<typeof CreateJobRequestSchema> = {
       taskInputConfig: '{"a":1}',
       priority: 5,
       tolerable: true,
+      retry: { maxAttempts: 3, backoffSeconds: 10 },
+      runTimeoutSeconds: 60,
       scheduleConfig: { taskTimeoutSeconds: 1, resourceReservedSeconds: 2, resourceReallocationIntervalSeconds: 3 },
       parties: [
         {
@@ -63,11 +67,12 @@ describe.each(CALLERS)("over %s", (_name, callerOf) => {
     expect(front.jobs.last("submit")).toEqual([
       {
         surface: "kuscia",
+        requestId: "request-1",
         definition: {
           jobId: "job-1",
           initiator: "alice",
           maxParallelism: 3,
-          scheduleMode: "BestEffort",
+          scheduleMode: "Strict",
           customFields: { team: "a" },
           tasks: [
             {
@@ -78,6 +83,8 @@ describe.each(CALLERS)("over %s", (_name, callerOf) => {
               inputConfig: '{"a":1}',
               priority: 5,
               tolerable: true,
+              retry: { maxAttempts: 3, backoffSeconds: 10 },
+              runTimeoutSeconds: 60,
               schedule: { taskTimeoutSeconds: 1, resourceReservedSeconds: 2, resourceReallocationIntervalSeconds: 3 },
               parties: [
                 {

@@ -25,6 +25,7 @@ const post = async (path: string, body: unknown, headers?: Record<string, string
 describe("answers in JSON", () => {
   it("write defaults, and null for unset messages, in the order of the fields", async () => {
     front.jobs.views.set("a", viewOf(definitionOf("a")));
+    front.jobs.submitted.set("a", definitionOf("a"));
     const answer = await postJson(`${front.url}/api/v1/job/query`, { job_id: "a" });
     expect(await answer.text()).toBe(
       JSON.stringify({

@@ -7,12 +7,21 @@ import {
   JobStatusSchema,
   QueryJobResponseDataSchema,
 } from "../../../gen/kuscia/proto/api/v1alpha1/kusciaapi/job_pb.js";
-import { JOB_STATES, type JobState, type JobView, type Party, type Task, TASK_STATES } from "../../../src/core/job.js";
+import {
+  JOB_STATES,
+  type JobDefinition,
+  type JobRecord,
+  type JobState,
+  type JobView,
+  type Party,
+  type Task,
+  TASK_STATES,
+} from "../../../src/core/job.js";
 import { moved } from "../../../src/core/moves/states.js";
 import {
   definitionFromRequest,
   jobStatusFromView,
-  queryDataFromView,
+  queryDataFromRecord,
   timeFromInstant,
 } from "../../../src/surfaces/kuscia/translate.js";
 import { definitionOf, partyOf, taskOf, viewOf } from "../../fakes.js";
@@ -47,6 +56,9 @@ const task = fc.record(
       resourceReservedSeconds: int32,
       resourceReallocationIntervalSeconds: int32,
     }),
+    tolerable: fc.boolean(),
+    retry: fc.record({ maxAttempts: fc.integer({ min: 2, max: 10 }), backoffSeconds: int32 }),
+    runTimeoutSeconds: int32,
   },
   { requiredKeys: ["appImage", "parties", "alias", "taskId", "dependencies", "taskInputConfig", "priority"] },
 );
@@ -55,7 +67,14 @@ const request = fc.record({
   initiator: text,
   maxParallelism: int32,
   customFields: fc.dictionary(text, text, { maxKeys: 3 }),
+  scheduleMode: fc.constantFrom("BestEffort", "Strict"),
   tasks: fc.array(task, { maxLength: 4 }),
+});
+
+const recordOf = (definition: JobDefinition): JobRecord => ({
+  ...viewOf(definition),
+  commands: [],
+  inputs: definition.tasks.map((task) => task.inputConfig),
 });
 
 it("what a request defines is what a query shows", () => {
@@ -63,7 +82,7 @@ it("what a request defines is what a query shows", () => {
     fc.property(request, (init) => {
       const shown = create(
         QueryJobResponseDataSchema,
-        queryDataFromView(viewOf(definitionFromRequest(create(CreateJobRequestSchema, init)))),
+        queryDataFromRecord(recordOf(definitionFromRequest(create(CreateJobRequestSchema, init)))),
       );
       const { status: _status, ...definition } = shown;
       const { status: _none, ...expected } = create(QueryJobResponseDataSchema, init);
@@ -72,13 +91,43 @@ it("what a request defines is what a query shows", () => {
   );
 });
 
-it("tolerable is read, though no answer of this API shows it", () => {
-  fc.assert(
-    fc.property(fc.boolean(), (tolerable) => {
-      const message = create(CreateJobRequestSchema, { tasks: [{ tolerable }] });
-      expect(definitionFromRequest(message).tasks[0]?.tolerable).toBe(tolerable);
-    }),
-  );
+it("silence about the schedule mode means BestEffort, an unknown word is refused", () => {
+  expect(definitionFromRequest(create(CreateJobRequestSchema)).scheduleMode).toBe("BestEffort");
+  const odd = create(CreateJobRequestSchema, { scheduleMode: "Lax" });
+  expect(() => definitionFromRequest(odd)).toThrow('schedule_mode: must be BestEffort or Strict, got "Lax"');
+});
+
+it("one try is no retry policy, and 0 tries are one", () => {
+  const tasks = [{ retry: { maxAttempts: 0, backoffSeconds: 5 } }];
+  const [task] = definitionFromRequest(create(CreateJobRequestSchema, { tasks })).tasks;
+  expect(task?.retry).toEqual({ maxAttempts: 1, backoffSeconds: 5 });
+});
+
+it("shows the commands that took effect, with who, why and when", () => {
+  const commands = [
+    { verb: "Suspend", actor: { role: "domain", domain: "bob" }, reason: "lunch", time: 1000, result: "Suspended" },
+    { verb: "Restart", actor: { role: "master", domain: null }, reason: "", time: 2000, result: "Running" },
+  ] as const;
+  const shown = create(QueryJobResponseDataSchema, queryDataFromRecord({ ...recordOf(definitionOf("a")), commands }));
+  expect(shown.commandHistory).toMatchObject([
+    { command: "Suspend", domainId: "bob", role: "domain", reason: "lunch", time: "1970-01-01T00:00:01Z", result: "Suspended" },
+    { command: "Restart", domainId: "", role: "master", reason: "", time: "1970-01-01T00:00:02Z", result: "Running" },
+  ]);
+});
+
+it("says why a task waits, and for what", () => {
+  const definition = definitionOf("a");
+  const second = { ...definition.tasks[0]!, alias: "second", taskId: "second", dependencies: ["job-psi"] };
+  const view = viewOf({ ...definition, tasks: [...definition.tasks, second] });
+  const [first, waiting] = view.tasks;
+  const tasks = [first!, { ...waiting!, reason: "WaitingDependency", message: "", since: 3000 } as const];
+  const status = create(JobStatusSchema, jobStatusFromView({ ...view, tasks })).status;
+  expect(status?.tasks[1]?.reason).toMatchObject({
+    reason: "WaitingDependency",
+    since: "1970-01-01T00:00:03Z",
+    waitsFor: ["job-psi"],
+  });
+  expect(status?.tasks[0]?.reason).toMatchObject({ reason: "WaitingRunner", message: "waiting for a runner", waitsFor: [] });
 });
 
 const statusOf = (view: JobView) => create(JobStatusSchema, jobStatusFromView(view)).status;
