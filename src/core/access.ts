@@ -91,7 +91,7 @@ const PARTY_MAY = {
 } as const satisfies Record<Verb, boolean>;
 
 export function maySee(actor: Actor, job: Pick<Job, "domains">): boolean {
-  return actor.role !== "domain" || (actor.domain !== null && actor.domain in job.domains);
+  return actor.role !== "domain" || (actor.domain !== null && Object.hasOwn(job.domains, actor.domain));
 }
 
 export function checkSubmit(actor: Actor, definition: JobDefinition): void {
