@@ -37,7 +37,7 @@ describe.each([
     expect((await jobs.createJob({ jobId, initiator: "alice", tasks })).status?.code).toBe(0);
     const command = { jobId, reason: "web" };
     /** Each is given once, when the watch first shows what it waits for. */
-    const steps: [when: string, give: () => Promise<{ status?: { code: number } }>][] = [
+    const steps: [when: string, give: () => Promise<{ status?: { code: number } | undefined }>][] = [
       ["Running Running", () => jobs.suspendJob(command)],
       ["Suspended Failed", () => jobs.restartJob(command)],
       ["Running Running", () => jobs.stopJob(command)],
