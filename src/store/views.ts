@@ -68,10 +68,6 @@ export async function recordByJobId(pool: Pool, jobId: string): Promise<JobRecor
   return { ...view, commands, inputs: answer?.inputs ?? [] };
 }
 
-export function viewsByUid(pool: Pool, uids: readonly string[]): Promise<ViewsAt> {
-  return readViews(pool, "select * from jobs where uid = any ($1)", [uids]);
-}
-
 /** Jobs in the order of their uids (creation), after `afterUid` and up to `lastUid`. */
 export function viewsPage(pool: Pool, afterUid: string, lastUid: string, limit: number): Promise<ViewsAt> {
   return readViews(pool, "select * from jobs where uid > $1 and uid <= $2 order by uid limit $3", [afterUid, lastUid, limit]);
