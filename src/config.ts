@@ -57,6 +57,10 @@ export interface Config {
   readonly heartbeatMs: number;
   readonly maxBodyBytes: number;
   readonly historyMs: number;
+  /** Events that are kept at most, whatever their age. */
+  readonly historyEvents: number;
+  /** How long a job may wait for approval; null = without limit. */
+  readonly approvalMs: number | null;
   readonly poolSize: number;
   readonly limits: Limits;
   readonly logLevel: string;
@@ -138,6 +142,8 @@ function parseConfig(sources: Sources): Config {
     heartbeatMs: data["heartbeat-seconds"] * 1000,
     maxBodyBytes: data["max-body-bytes"],
     historyMs: data["history-hours"] * 3_600_000,
+    historyEvents: data["history-events"],
+    approvalMs: data["approval-hours"] === undefined ? null : data["approval-hours"] * 3_600_000,
     poolSize: data["pool-size"],
     limits: {
       ...DEFAULT_LIMITS,

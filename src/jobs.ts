@@ -47,6 +47,14 @@ export interface CommandOptions {
   readonly onlyFrom?: readonly JobState[];
 }
 
+export interface ApprovalRequest {
+  readonly decision: "JobAccepted" | "JobRejected";
+  /** Free text of the caller, may be empty. */
+  readonly reason: string;
+  /** The content that the decision is about; absent where the caller does not say. */
+  readonly contentHash?: string;
+}
+
 export interface Jobs {
   /** Errors: InvalidArgument (an unknown image too), AlreadyExists, Forbidden. */
   submit(submission: Submission, actor: Actor): Promise<Submitted>;
@@ -56,8 +64,8 @@ export interface Jobs {
   queryMany(jobIds: readonly string[], actor: Actor): Promise<QueriedJobs>;
   /** Errors: NotFound, Forbidden, IllegalMove. Repeating the command that caused the present state changes nothing. */
   command(verb: Command, jobId: string, actor: Actor, reason: string, options?: CommandOptions): Promise<void>;
-  /** Errors: as `command`; the opposite of an earlier decision is IllegalMove. */
-  approve(jobId: string, decision: "JobAccepted" | "JobRejected", actor: Actor, reason: string): Promise<void>;
+  /** Errors: as `command`; the opposite of an earlier decision, and another content than `contentHash`, are IllegalMove. */
+  approve(jobId: string, approval: ApprovalRequest, actor: Actor): Promise<void>;
   /** An app's own progress in [0, 1]; one that is not above the stored is ignored (false). Errors: NotFound, InvalidArgument. */
   progress(attemptUid: string, progress: number): Promise<boolean>;
 }
@@ -130,13 +138,13 @@ export function createJobs(options: JobsOptions): Jobs {
       });
     },
 
-    async approve(jobId, decision, actor, reason) {
+    async approve(jobId, approval, actor) {
       await writer.change({
         target: { jobId },
         touch: "whole",
         move: (draft, now) => {
           checkCommand(actor, "Approve", draft.job);
-          return approve(draft, { decision, actor, reason, now });
+          return approve(draft, { ...approval, actor, now });
         },
       });
     },

@@ -133,7 +133,8 @@ async function start(
     runner,
     now: Date.now,
     leaseMs: LEASE_MS,
-    historyMs: config.historyMs,
+    history: { maxAgeMs: config.historyMs, maxEvents: config.historyEvents },
+    approvalMs: config.approvalMs,
     onFault: fault("scheduler"),
   });
   const listener = new Listener({

@@ -13,12 +13,13 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { JobError } from "./core/error.js";
 import type { Attempt } from "./core/job.js";
+import { expireApproval } from "./core/moves/commands.js";
 import { attemptEnded, attemptStarted, claim, expire, waitForRoom } from "./core/moves/tasks.js";
 import type { AttemptEnd, Runner, TaskLaunch } from "./runner.js";
 import { LaunchBuilder } from "./scheduler/launch.js";
 import { Poked, type Service, Ticker } from "./service.js";
 import type { Writer } from "./store/batch.js";
-import { pruneEvents } from "./store/events.js";
+import { type HistoryBounds, pruneEvents } from "./store/events.js";
 import { pruneImageContents } from "./store/images.js";
 import type { Pool } from "./store/pool.js";
 import {
@@ -26,6 +27,7 @@ import {
   attemptsWithoutLease,
   type OpenTask,
   openAttempts,
+  overdueApprovals,
   overdueTasks,
   presentJobs,
   renewLease,
@@ -39,8 +41,9 @@ export interface SchedulerOptions {
   readonly runner: Runner;
   readonly now: () => number;
   readonly leaseMs: number;
-  /** Age at which events are pruned. */
-  readonly historyMs: number;
+  readonly history: HistoryBounds;
+  /** How long a job may wait for approval; null = without limit. */
+  readonly approvalMs: number | null;
   readonly onFault: (error: unknown) => void;
 }
 
@@ -65,6 +68,7 @@ export class Scheduler implements Service {
     this.#round = new Poked(() => this.runOnce(), onFault);
     this.#tickers = [
       new Ticker({ everyMs: 1_000, runOnce: () => this.keepTime(), onFault }),
+      new Ticker({ everyMs: 5_000, runOnce: () => this.keepApprovals(), onFault }),
       new Ticker({ everyMs: options.leaseMs / 3, runOnce: () => this.keepLeases(), onFault }),
       new Ticker({ everyMs: 60_000, runOnce: () => this.tidy(), onFault }),
     ];
@@ -244,6 +248,21 @@ export class Scheduler implements Service {
     );
   }
 
+  /** Ends jobs that have waited too long for somebody's approval. */
+  async keepApprovals(): Promise<void> {
+    const { pool, writer, now, approvalMs } = this.#options;
+    if (approvalMs === null) return;
+    const waitingSince = now() - approvalMs;
+    const overdue = await overdueApprovals(pool, new Date(waitingSince), 500);
+    await Promise.all(
+      overdue.map((uid) =>
+        this.#persist(() =>
+          writer.change({ target: { uid }, touch: "whole", move: (draft, at) => expireApproval(draft, { waitingSince, now: at }) }),
+        ),
+      ),
+    );
+  }
+
   /** Renews our own lease, ends attempts of runners that lost theirs, and stops processes whose attempt is over. */
   async keepLeases(): Promise<void> {
     const { pool, runner, leaseMs } = this.#options;
@@ -277,8 +296,8 @@ export class Scheduler implements Service {
 
   /** Forgets what is over: old history, unused image contents, folders of deleted jobs. */
   async tidy(): Promise<void> {
-    const { pool, runner, historyMs } = this.#options;
-    while ((await pruneEvents(pool, historyMs, 10_000)) >= 10_000) await delay(10);
+    const { pool, runner, history } = this.#options;
+    while ((await pruneEvents(pool, history, 10_000)) >= 10_000) await delay(10);
     await pruneImageContents(pool);
     await runner.sweep((jobUids) => presentJobs(pool, jobUids));
   }

@@ -16,7 +16,7 @@ import {
 } from "../src/core/job.js";
 import { moved } from "../src/core/moves/states.js";
 import type { ImagePage, Images } from "../src/images.js";
-import type { Command, CommandOptions, Jobs, QueriedJobs, Submission, Submitted } from "../src/jobs.js";
+import type { ApprovalRequest, Command, CommandOptions, Jobs, QueriedJobs, Submission, Submitted } from "../src/jobs.js";
 import type { LogQuery, Logs, TaskLog } from "../src/logs.js";
 import type { Hub, JobFrame, WatchItem, WatchOptions } from "../src/watch.js";
 
@@ -164,8 +164,8 @@ export class FakeJobs implements Jobs {
     this.view(jobId);
   }
 
-  async approve(jobId: string, decision: string, actor: Actor, reason: string): Promise<void> {
-    this.record("approve", jobId, decision, actor, reason);
+  async approve(jobId: string, approval: ApprovalRequest, actor: Actor): Promise<void> {
+    this.record("approve", jobId, approval, actor);
     this.view(jobId);
   }
 

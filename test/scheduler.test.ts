@@ -48,7 +48,8 @@ async function schedule(runner: FakeRunner): Promise<Scheduler> {
     runner,
     now: () => now(),
     leaseMs: 30_000,
-    historyMs: 3_600_000,
+    history: { maxAgeMs: 3_600_000, maxEvents: 1_000_000 },
+    approvalMs: 60_000,
     onFault: (error) => faults.push(error),
   });
   await scheduler.start();
@@ -251,6 +252,28 @@ test("a claim that was saved though its answer was lost is taken up, and its att
   await jobWhen("forgotten", isIn("Failed"));
 });
 
+test("a job that waits for approval longer than is allowed is rejected", async () => {
+  const manual = await openTestStore({ manualDomains: ["bob"] });
+  await manual.jobs.submit({ definition: jobNamed("unheard"), surface: "test" }, MASTER);
+  const scheduler = new Scheduler({
+    pool: manual.pool,
+    writer: manual.writer,
+    runner: new FakeRunner(),
+    now: () => now(),
+    leaseMs: 30_000,
+    history: { maxAgeMs: 3_600_000, maxEvents: 1_000_000 },
+    approvalMs: 60_000,
+    onFault: (error) => faults.push(error),
+  });
+  const state = async () => (await manual.jobs.query("unheard", MASTER)).job;
+  await scheduler.keepApprovals();
+  expect(await state()).toMatchObject({ state: "AwaitingApproval" });
+  now = () => Date.now() + 60_001;
+  await scheduler.keepApprovals();
+  expect(await state()).toMatchObject({ state: "ApprovalReject", message: "not approved in time by bob" });
+  await manual.close();
+});
+
 test("hints that come before the scheduler serves begin nothing", async () => {
   const runner = new FakeRunner();
   const scheduler = new Scheduler({
@@ -259,7 +282,8 @@ test("hints that come before the scheduler serves begin nothing", async () => {
     runner,
     now: Date.now,
     leaseMs: 30_000,
-    historyMs: 3_600_000,
+    history: { maxAgeMs: 3_600_000, maxEvents: 1_000_000 },
+    approvalMs: 60_000,
     onFault: (error) => faults.push(error),
   });
   await submit("early");

@@ -63,6 +63,8 @@ export const schema = z.strictObject({
   "heartbeat-seconds": seconds.default(10),
   "max-body-bytes": z.coerce.number().int().positive().default(64 << 20),
   "history-hours": z.coerce.number().positive().default(24 * 7),
+  "history-events": z.coerce.number().int().positive().default(5_000_000),
+  "approval-hours": z.coerce.number().positive().optional(),
   "pool-size": z.coerce.number().int().min(2).max(100).default(3),
   "image-commands": z.union([z.enum(["any", "none"]), z.array(z.string().min(1))]).default("any"),
   domains: z

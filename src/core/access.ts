@@ -66,16 +66,17 @@ export function identify(shown: Shown, rules: IdentityRules): Identity | undefin
   const certified = name !== null && rules.isDomain(name) ? name : null;
   if (token === null) {
     if (certified === null) return undefined;
-    return { actor: { role: "domain", domain: certified }, credential: `certificate:${certified}`, ambient: true };
+    const credential = `certificate:${certified}`;
+    return { actor: { role: "domain", domain: certified, credential }, credential, ambient: true };
   }
   if (token === "unknown" || (token.expires !== null && token.expires <= rules.now)) return undefined;
   if (token.domain !== null && certified !== null && certified !== token.domain) return undefined;
   const credential = `token:${token.name}`;
   if (!token.gateway || source === null) {
-    return { actor: { role: token.role, domain: token.domain }, credential, ambient: false };
+    return { actor: { role: token.role, domain: token.domain, credential }, credential, ambient: false };
   }
   if (!rules.isDomain(source)) return undefined;
-  return { actor: { role: "domain", domain: source }, credential, ambient: false };
+  return { actor: { role: "domain", domain: source, credential }, credential, ambient: false };
 }
 
 /** What parties other than the initiator may command: what ends work (`safe`), or everything, as in Kuscia. */

@@ -101,6 +101,8 @@ export type Verb = (typeof VERBS)[number];
 export interface Actor {
   readonly role: "master" | "domain" | "system";
   readonly domain: string | null;
+  /** Name of the credential that was shown, e.g. `token:ci`; absent where none was asked for. */
+  readonly credential?: string;
 }
 
 export const SYSTEM: Actor = { role: "system", domain: null };

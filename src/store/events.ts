@@ -49,15 +49,29 @@ export async function newestRevision(pool: Pool): Promise<bigint> {
   return BigInt(rows[0]?.revision ?? 0);
 }
 
-/** Removes events (and last states of deleted jobs, and remembered request ids) older than `maxAgeMs`, at most `limit` at a time, and remembers how far. Returns how many went. */
-export async function pruneEvents(pool: Pool, maxAgeMs: number, limit: number): Promise<number> {
+/** How much history is kept: what passes either bound goes. */
+export interface HistoryBounds {
+  readonly maxAgeMs: number;
+  readonly maxEvents: number;
+}
+
+/**
+ * Removes the oldest events beyond the bounds, at most `limit` at a time, and remembers how far; with them the last states
+ * of deleted jobs and the remembered request ids that are too old. Returns how many events went.
+ */
+export async function pruneEvents(pool: Pool, { maxAgeMs, maxEvents }: HistoryBounds, limit: number): Promise<number> {
   const text = `
-    with old as (
-      select revision from events where time < now() - $1 * interval '1 millisecond' order by revision limit $2
-    ), gone as (
+    with oldest as (
+      select revision, time from events order by revision limit $2
+    ), old as (
       -- A prefix of the history, so that what is left has no gap.
-      delete from events where revision <= (select max(revision) from old)
-        and time < now() - $1 * interval '1 millisecond' returning revision
+      select max(revision) as revision from oldest
+      where (time < now() - $1 * interval '1 millisecond'
+          and revision < coalesce((select min(revision) from oldest where time >= now() - $1 * interval '1 millisecond'),
+            9223372036854775807))
+        or revision <= (select max(revision) from events) - $3
+    ), gone as (
+      delete from events where revision <= (select revision from old) returning revision
     ), forgotten as (
       delete from tombstones where deleted_at < now() - $1 * interval '1 millisecond'
     ), answered as (
@@ -66,6 +80,6 @@ export async function pruneEvents(pool: Pool, maxAgeMs: number, limit: number): 
       update history set floor = greatest(floor, (select max(revision) from gone)) where exists (select from gone)
     )
     select count(*)::int as count from gone`;
-  const rows = await read<{ count: number }>(pool, text, [maxAgeMs, limit]);
+  const rows = await read<{ count: number }>(pool, text, [maxAgeMs, limit, maxEvents]);
   return rows[0]?.count ?? 0;
 }

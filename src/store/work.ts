@@ -90,6 +90,12 @@ export async function overdueTasks(pool: Pool, now: Date, limit: number): Promis
   return rows.map((row) => ({ jobUid: row.job_uid, taskIndex: row.idx }));
 }
 
+/** Jobs that wait for approval since before `since`. */
+export async function overdueApprovals(pool: Pool, since: Date, limit: number): Promise<string[]> {
+  const text = "select uid from jobs where state = 'AwaitingApproval' and since <= $1 limit $2";
+  return (await read<{ uid: string }>(pool, text, [since, limit])).map((row) => row.uid);
+}
+
 export async function renewLease(pool: Pool, runner: string, leaseMs: number): Promise<void> {
   await read(
     pool,

@@ -10,6 +10,7 @@ beforeAll(async () => {
 afterAll(() => store.close());
 
 const HOUR = 3_600_000;
+const olderThan = (maxAgeMs: number) => ({ maxAgeMs, maxEvents: 1_000_000 });
 
 test("history older than its age is pruned as a prefix, and how far is remembered; newer events and jobs stay", async () => {
   for (const jobId of ["old", "removed", "new"]) await store.jobs.submit({ definition: jobNamed(jobId), surface: "test" }, MASTER);
@@ -20,10 +21,10 @@ test("history older than its age is pruned as a prefix, and how far is remembere
   await store.query("update tombstones set deleted_at = now() - interval '2 hours'");
   const newest = await newestRevision(store.pool);
 
-  expect(await pruneEvents(store.pool, 3 * HOUR, 1_000)).toBe(0);
+  expect(await pruneEvents(store.pool, olderThan(3 * HOUR), 1_000)).toBe(0);
   // A limit bounds what one round removes.
-  expect(await pruneEvents(store.pool, HOUR, 2)).toBe(2);
-  while ((await pruneEvents(store.pool, HOUR, 1_000)) > 0);
+  expect(await pruneEvents(store.pool, olderThan(HOUR), 2)).toBe(2);
+  while ((await pruneEvents(store.pool, olderThan(HOUR), 1_000)) > 0);
 
   const [history] = await store.query<{ floor: string }>("select floor from history");
   expect(history?.floor).toBe(last?.revision);
@@ -31,6 +32,15 @@ test("history older than its age is pruned as a prefix, and how far is remembere
   expect(await newestRevision(store.pool)).toBe(newest);
   expect(await store.query("select 1 from tombstones")).toEqual([]);
   expect((await store.jobs.query("old", MASTER)).job).toMatchObject({ state: "Cancelled", message: "cancelled by master: enough" });
+});
+
+test("history beyond the number of events that are kept is pruned, however young it is", async () => {
+  await store.jobs.submit({ definition: jobNamed("counted"), surface: "test" }, MASTER);
+  const newest = await newestRevision(store.pool);
+  while ((await pruneEvents(store.pool, { maxAgeMs: 100 * HOUR, maxEvents: 2 }, 1_000)) > 0);
+  expect((await eventsAfter(store.pool, 0n, 1_000)).map(({ revision }) => revision)).toEqual([newest - 1n, newest]);
+  const [history] = await store.query<{ floor: string }>("select floor from history");
+  expect(BigInt(history?.floor ?? 0)).toBe(newest - 2n);
 });
 
 test("the history of a job holds its moves and commands with who, what and why", async () => {

@@ -21,7 +21,7 @@ import {
 } from "../job.js";
 import type { JobDraft } from "./draft.js";
 import { endUnrun } from "./ending.js";
-import { moveJob, moveTask } from "./move.js";
+import { moveJob, moveTask, type Why } from "./move.js";
 import { advance, setStage, want } from "./settle.js";
 import { COMMAND_RULES, moved, OUTCOME_OF } from "./states.js";
 
@@ -155,6 +155,8 @@ export function approvalWait(
 
 export interface ApproveInput {
   readonly decision: Exclude<Approval, "Waiting">;
+  /** The content that was decided about; absent = whatever the job holds, which never changes. */
+  readonly contentHash?: string;
   readonly actor: Actor;
   readonly reason: string;
   readonly now: Instant;
@@ -167,6 +169,10 @@ export interface ApproveInput {
 export function approve(draft: JobDraft, input: ApproveInput): CommandResult {
   const { job } = draft;
   draft.requireWhole();
+  // Under the same name there may be another job than the one that was read.
+  if (input.contentHash !== undefined && input.contentHash !== job.contentHash) {
+    throw illegal("Approve", job, "its content is not the one that was decided about (content_hash)");
+  }
   const domains = decidingDomains(job, input.actor);
   const undecided = domains.filter((domain) => job.domains[domain]?.approval === "Waiting");
   const state: JobState = job.state;
@@ -210,11 +216,23 @@ function decidingDomains(job: Job, actor: Actor): string[] {
 function reject(draft: JobDraft, domains: readonly string[], input: ApproveInput): void {
   const by = `rejected by ${domains.join(", ")}`;
   const message = input.reason === "" ? by : `${by}: ${input.reason}`;
-  const why = { reason: "Rejected", message, now: input.now, actor: input.actor } as const;
+  endUnapproved(draft, { reason: "Rejected", message, now: input.now, actor: input.actor }, "Approve");
+}
+
+function endUnapproved(draft: JobDraft, why: Why, cause: Verb | null): void {
   for (const task of draft.tasks.values()) {
-    endUnrun(draft, task, { ...why, reason: "NotRun", message: `not run: ${message}` });
+    endUnrun(draft, task, { ...why, reason: "NotRun", message: `not run: ${why.message}` });
   }
-  moveJob(draft, "ApprovalReject", why, "Approve");
+  moveJob(draft, "ApprovalReject", why, cause);
+}
+
+/** Ends a job that waits for approval since before `waitingSince`; any other is left as it is. */
+export function expireApproval(draft: JobDraft, { waitingSince, now }: { waitingSince: Instant; now: Instant }): void {
+  const { job } = draft;
+  draft.requireWhole();
+  if (job.state !== "AwaitingApproval" || job.wanted || job.since > waitingSince) return;
+  const silent = Object.keys(job.domains).filter((domain) => job.domains[domain]?.approval === "Waiting");
+  endUnapproved(draft, { reason: "ApprovalExpired", message: `not approved in time by ${silent.join(", ")}`, now }, null);
 }
 
 /** From admission to work: AwaitingApproval -> Pending -> Running, ready tasks are opened. */

@@ -88,7 +88,8 @@ export async function approveJob(jobs: Jobs, request: ApproveJobRequest, actor: 
   // An open enum: a number that the proto does not name may arrive.
   const decision = (DECISIONS as Readonly<Partial<typeof DECISIONS>>)[request.result];
   if (!decision) throw invalid("result", "must be APPROVE_RESULT_ACCEPT or APPROVE_RESULT_REJECT");
-  await jobs.approve(jobId, decision, actor, request.reason);
+  const { reason, contentHash } = request;
+  await jobs.approve(jobId, { decision, reason, ...(contentHash === "" ? {} : { contentHash }) }, actor);
   return { data: { jobId } };
 }
 

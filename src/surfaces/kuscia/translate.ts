@@ -141,11 +141,13 @@ export function queryDataFromRecord(record: JobRecord): MessageInitShape<typeof 
     customFields: { ...job.customFields },
     scheduleMode: job.scheduleMode,
     commandHistory: record.commands.map(wireFromCommand),
+    contentHash: job.contentHash,
   };
 }
 
 function wireFromCommand({ verb, actor, reason, time, result }: CommandRecord): MessageInitShape<typeof CommandRecordSchema> {
-  return { command: verb, domainId: actor.domain ?? "", role: actor.role, reason, time: timeFromInstant(time), result };
+  const { domain, role, credential = "" } = actor;
+  return { command: verb, domainId: domain ?? "", role, reason, time: timeFromInstant(time), result, credential };
 }
 
 /** A job's name and status, as batch queries and watch frames show it. */

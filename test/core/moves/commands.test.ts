@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { JobError } from "../../../src/core/error.js";
 import { type Actor, JOB_STATES, type JobState, VERBS, type Verb } from "../../../src/core/job.js";
-import { approve, command } from "../../../src/core/moves/commands.js";
+import { approve, command, expireApproval } from "../../../src/core/moves/commands.js";
 import { COMMAND_RULES } from "../../../src/core/moves/states.js";
 import { attemptEnded, attemptStarted } from "../../../src/core/moves/tasks.js";
 import { definitionOf, failed, JobInMemory, killed, MASTER, party, succeeded, taskOf } from "../fixtures.js";
@@ -212,6 +212,25 @@ describe("approvals", () => {
     expect(decide("JobRejected", MASTER)).toBe("applied");
     expect(decide("JobRejected", MASTER)).toBe("repeated");
     expect(() => decide("JobAccepted", MASTER)).toThrow(JobError);
+  });
+
+  test("a decision about other content than the job's is refused and changes nothing", () => {
+    const job = two();
+    const decide = (contentHash: string) =>
+      job.apply((draft, now) => approve(draft, { decision: "JobAccepted", actor: MASTER, reason: "", contentHash, now }));
+    expect(() => decide("of another job")).toThrow(/its content is not the one that was decided about/);
+    expect(job.job.state).toBe("AwaitingApproval");
+    expect(decide(job.job.contentHash)).toBe("applied");
+  });
+
+  test("a job that nobody approves in time is rejected, and says who was silent", () => {
+    const job = two();
+    job.apply((draft, now) => expireApproval(draft, { waitingSince: job.job.since - 1, now }));
+    expect(job.job.state).toBe("AwaitingApproval");
+    job.apply((draft, now) => expireApproval(draft, { waitingSince: job.job.since, now }));
+    expect(job.job).toMatchObject({ state: "ApprovalReject", reason: "ApprovalExpired", message: "not approved in time by bob" });
+    expect(job.task("a")).toMatchObject({ state: "Failed", reason: "NotRun" });
+    expect(() => run(job, "Approve")).toThrow(JobError);
   });
 
   test("a job that waited for approval says so again after a restart", () => {

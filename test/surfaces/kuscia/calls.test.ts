@@ -135,8 +135,10 @@ describe.each(CALLERS)("over %s", (_name, callerOf) => {
       [ApproveResult.REJECT, "JobRejected"],
     ] as const) {
       expect(await call(job.approveJob, { ...request, result })).toMatchObject({ data: { jobId: "job-1" } });
-      expect(front.jobs.last("approve")).toEqual(["job-1", decision, MASTER, "why"]);
+      expect(front.jobs.last("approve")).toEqual(["job-1", { decision, reason: "why" }, MASTER]);
     }
+    await call(job.approveJob, { ...request, result: ApproveResult.ACCEPT, contentHash: "ab" });
+    expect(front.jobs.last("approve")?.[1]).toMatchObject({ contentHash: "ab" });
     expect(await call(job.deleteJob, { jobId: "job-1" })).toMatchObject({
       status: { code: 0 },
       data: { jobId: "job-1" },

@@ -129,7 +129,7 @@ describe("requests in JSON", () => {
     });
     for (const result of ["APPROVE_RESULT_REJECT", 2]) {
       await post("job/approve", { job_id: "a", result });
-      expect(front.jobs.last("approve")?.[1]).toBe("JobRejected");
+      expect(front.jobs.last("approve")?.[1]).toMatchObject({ decision: "JobRejected" });
     }
     expect(await post("job/approve", { job_id: "a", result: "NO_SUCH_RESULT" })).toMatchObject({
       status: { code: 11100 },
