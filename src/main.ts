@@ -103,11 +103,17 @@ async function start(
     pool,
     now: Date.now,
     onBatch: (writes) => metrics.batchWrites.observe(writes),
+    onCommit: (commit) => hub.take(commit),
     onFault: fault("writer"),
   });
   onStop(() => writer.close());
 
-  const hub = new WatchHub({ pool, heartbeatMs: config.heartbeatMs, onFault: fault("watch") });
+  const hub = new WatchHub({
+    pool,
+    heartbeatMs: config.heartbeatMs,
+    ownWrite: () => writer.writing,
+    onFault: fault("watch"),
+  });
   const manual = [...(config.domains ?? [])].filter(([, domain]) => domain.approval === "manual").map(([domain]) => domain);
   const { limits, partyCommands } = config;
   const jobs = createJobs({ pool, writer, limits, domains, manualDomains: new Set(manual), partyCommands });
@@ -140,8 +146,8 @@ async function start(
   const listener = new Listener({
     connectionString,
     pollMs: POLL_MS,
-    onHint: ({ work }) => {
-      hub.poke();
+    onHint: ({ work, revision }) => {
+      hub.poke(revision);
       if (work) scheduler.poke();
     },
     onFault: fault("listener"),
@@ -174,7 +180,6 @@ async function start(
       log,
     });
 
-  await hub.start();
   onStop(() => scheduler.stop());
   onStop(() => listener.stop());
   await listener.start();

@@ -1,42 +1,48 @@
 /**
  * The hub: follows the store's events by revision and fans frames out to watchers.
  *
- * One reader per process. Each hint (a notification, a reconnect, a slow poll) makes it read the window of revisions since
- * its position: which jobs changed, and how they are now, in one statement. Each changed job becomes one frame, stamped
- * with its last revision in the window; frames go out in revision order. A frame is a status, not a delta: what happened
- * to a job between two frames is merged, and `from..revision` says which revisions it stands for.
+ * One reader per process. What this process commits itself is handed over by the writer, as it is now; where something
+ * came between, a hint (a notification, a reconnect, a slow poll) makes the hub read the window of revisions since its
+ * position: which jobs changed, and how they are now, in one statement. Each changed job becomes one frame, stamped with
+ * its last revision; frames go out in revision order. A frame is a status, not a delta: what happened to a job between
+ * two frames is merged, and `from..revision` says which revisions it stands for.
  *
- * A watcher first gets the present jobs, page by page, then a Heartbeat, then what the hub has. It registers before the
- * first page is read, so nothing falls between; frames that a page already contains are dropped by revision.
+ * A watcher first gets its opening (the present jobs, or the history after a revision), then a Heartbeat, then what the
+ * hub has. It registers before the first page is read, so nothing falls between; what a page contains already is dropped
+ * by revision.
  *
  * A slow watcher holds at most one frame per job, the latest; the merged one goes to the tail. If even that passes a
- * bound, the watch ends with an Error, and the others notice nothing.
+ * bound, the watch ends with an Error that says from where to go on, and the others notice nothing.
+ *
+ * Without watchers nothing is read; the first one begins at the newest revision.
  */
 
-import { maySee } from "./core/access.js";
-import type { Actor } from "./core/job.js";
 import { Poked } from "./service.js";
-import { changesAfter, type JobChange } from "./store/changes.js";
+import { changesAfter, type Commit } from "./store/changes.js";
 import { newestRevision } from "./store/events.js";
 import type { Pool } from "./store/pool.js";
-import { FIRST_UID, newestUid, viewsPage } from "./store/views.js";
-import type { JobFrame, WatchItem } from "./watch/frame.js";
+import { frameFromChange, type JobFrame, type WatchItem, type WatchOptions } from "./watch/frame.js";
+import { type Opening, openingOf, WINDOW } from "./watch/opening.js";
 import { Subscription } from "./watch/subscription.js";
 
-export type { JobFrame, JobFrameKind, WatchItem } from "./watch/frame.js";
+export type { JobFrame, JobFrameKind, WatchFilter, WatchItem, WatchOptions, WatchStart } from "./watch/frame.js";
 
-export interface WatchOptions {
-  readonly actor: Actor;
-  /** The caller's end; the iteration finishes when it aborts. */
-  readonly signal: AbortSignal;
+/** One watch, pulled by whoever sends it on. */
+export interface OpenWatch {
+  /** The next item that is ready; undefined where none is. Nothing follows an Error. */
+  next(): WatchItem | undefined;
+  /** True once nothing more comes: after an Error, the caller's signal, or the hub's stop. */
+  readonly ended: boolean;
+  /** The caller takes no more. Idempotent. */
+  close(): void;
 }
 
 export interface Hub {
   /**
-   * Present jobs as Added, one Heartbeat that ends this snapshot, then changes in revision order. Returns when the signal
-   * aborts or the hub stops.
+   * The opening, one Heartbeat that ends it, then changes in revision order. `wake` is called when `next` may have
+   * something, or the watch has ended.
    */
-  watch(options: WatchOptions): AsyncIterable<WatchItem>;
+  open(options: WatchOptions, wake: () => void): OpenWatch;
 }
 
 export interface HubOptions {
@@ -45,18 +51,43 @@ export interface HubOptions {
   readonly heartbeatMs: number;
   /** Jobs a slow watcher may lag behind with. */
   readonly queueSize?: number;
+  /** Resolves when what this process is writing now has been handed over; undefined where it writes nothing. */
+  readonly ownWrite?: () => Promise<unknown> | undefined;
   readonly onFault: (error: unknown) => void;
 }
 
-/** Revisions read at once. */
-const WINDOW = 5_000n;
-const PAGE = 200;
+/** The items of a watch, for who takes them one by one. */
+export async function* watchItems(hub: Hub, options: WatchOptions): AsyncGenerator<WatchItem, void, undefined> {
+  let wake: (() => void) | undefined;
+  const watch = hub.open(options, () => wake?.());
+  try {
+    for (;;) {
+      const item = watch.next();
+      if (item) yield item;
+      else if (watch.ended) return;
+      else {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+    }
+  } finally {
+    watch.close();
+  }
+}
 
 export class WatchHub implements Hub {
   readonly #options: HubOptions;
+  /** Each watcher is in one of these: by its jobs, by its domain, or among all. */
+  readonly #byJob = new Map<string, Set<Subscription>>();
+  readonly #byDomain = new Map<string, Set<Subscription>>();
+  readonly #others = new Set<Subscription>();
   readonly #subscriptions = new Set<Subscription>();
   readonly #reader: Poked;
   #position = 0n;
+  /** Nobody watched for a while, so the position is behind; settles when it is at the newest revision again. */
+  #stale = true;
+  #refreshing: Promise<void> | undefined;
   #stopped = false;
 
   constructor(options: HubOptions) {
@@ -69,10 +100,6 @@ export class WatchHub implements Hub {
     return this.#subscriptions.size;
   }
 
-  async start(): Promise<void> {
-    this.#position = await newestRevision(this.#options.pool);
-  }
-
   /** Ends every watch; idempotent. */
   async stop(): Promise<void> {
     this.#stopped = true;
@@ -80,28 +107,72 @@ export class WatchHub implements Hub {
     await this.#reader.stop();
   }
 
-  /** There may be something new. Many pokes make one read. */
-  poke(): void {
-    this.#reader.poke();
+  /** There may be something new, up to the revision where one is said. Many pokes make one read. */
+  poke(revision?: bigint): void {
+    const read = (): void => {
+      if (revision === undefined || revision > this.#position) this.#reader.poke();
+    };
+    // The notification of our own commit may be faster than its answer.
+    const writing = this.#options.ownWrite?.();
+    if (writing) void writing.finally(read).catch(() => undefined);
+    else read();
+  }
+
+  /** What this process has committed. It need not be read where nothing came between. */
+  take(commit: Commit): void {
+    if (this.#isIdle()) return;
+    if (commit.changes === null || commit.first !== this.#position + 1n) return this.poke();
+    this.#position = commit.last;
+    this.#publish(commit.changes.map(frameFromChange));
+  }
+
+  #isIdle(): boolean {
+    if (this.#subscriptions.size === 0) this.#stale = true;
+    return this.#stale;
   }
 
   async #read(): Promise<void> {
-    for (;;) {
-      const changes = await changesAfter(this.#options.pool, this.#position, WINDOW);
-      if (changes.floor > this.#position) {
-        this.#fail("history between the last change and now has been pruned; watch again for the present jobs");
+    while (!this.#isIdle() && !this.#stopped) {
+      const from = this.#position;
+      const changes = await changesAfter(this.#options.pool, from, WINDOW);
+      // Handed over, or begun anew, meanwhile.
+      if (this.#position !== from || this.#stale) continue;
+      if (changes.floor > from) {
+        this.#fail("history between the last event and now is not kept any more; watch without resume_revision for the present jobs");
         this.#position = changes.revision > changes.floor ? changes.revision : changes.floor;
         return;
       }
       this.#position = changes.revision;
-      for (const change of changes.jobs) this.#publish(frameFromChange(change));
-      if (!changes.more || this.#stopped) return;
+      this.#publish(changes.jobs.map(frameFromChange));
+      if (!changes.more) return;
     }
   }
 
-  #publish(frame: JobFrame): void {
-    for (const subscription of this.#subscriptions) {
-      if (maySee(subscription.actor, frame.view.job)) subscription.push(frame);
+  /** Resolves when the hub is at the newest revision, or was followed all the time. */
+  async #ready(): Promise<void> {
+    if (!this.#stale) return;
+    this.#refreshing ??= this.#refresh().finally(() => {
+      this.#refreshing = undefined;
+    });
+    await this.#refreshing;
+    // A hint that came while nobody was there to hear it.
+    this.poke();
+  }
+
+  async #refresh(): Promise<void> {
+    this.#position = await newestRevision(this.#options.pool);
+    this.#stale = false;
+  }
+
+  #publish(frames: readonly JobFrame[]): void {
+    for (const frame of frames) {
+      const { jobId, domains } = frame.view.job;
+      for (const subscription of this.#others) subscription.push(frame);
+      if (this.#byJob.size > 0) for (const subscription of this.#byJob.get(jobId) ?? []) subscription.push(frame);
+      if (this.#byDomain.size === 0) continue;
+      for (const domain of Object.keys(domains)) {
+        for (const subscription of this.#byDomain.get(domain) ?? []) subscription.push(frame);
+      }
     }
   }
 
@@ -109,74 +180,57 @@ export class WatchHub implements Hub {
     for (const subscription of this.#subscriptions) subscription.fail(message);
   }
 
-  async *watch(options: WatchOptions): AsyncGenerator<WatchItem, void, undefined> {
-    if (this.#stopped || options.signal.aborted) return;
-    const subscription = new Subscription(options.actor, options.signal, this.#options.queueSize ?? 10_000);
+  open(options: WatchOptions, wake: () => void): OpenWatch {
+    const { pool, heartbeatMs, queueSize = 10_000, onFault } = this.#options;
+    const opening = openingOf(pool, options);
+    const afterReady: Opening = {
+      // Whatever is read after this moment, the hub follows from before it.
+      load: async () => {
+        await this.#ready();
+        return opening.load();
+      },
+      rest: (frame) => opening.rest(frame),
+    };
+    const subscription = new Subscription({
+      watch: options,
+      opening: afterReady,
+      queueSize,
+      heartbeatMs,
+      position: () => this.#position,
+      wake,
+      onClose: (closed) => this.#remove(closed),
+      onFault,
+    });
+    if (this.#stopped) subscription.end();
+    if (!subscription.ended) this.#add(subscription);
+    return subscription;
+  }
+
+  #add(subscription: Subscription): void {
     this.#subscriptions.add(subscription);
-    try {
-      const snapshot = new Snapshot();
-      for await (const frame of this.#present(options, snapshot)) yield frame;
-      if (options.signal.aborted || this.#stopped) return;
-      yield { kind: "Heartbeat", revision: snapshot.revision ?? this.#position };
-      for (;;) {
-        const next = await subscription.next(this.#options.heartbeatMs);
-        if (next === "ended") return;
-        if (next === "quiet") yield { kind: "Heartbeat", revision: this.#position };
-        else if (next.kind === "Error") {
-          yield next;
-          return;
-        } else {
-          const frame = snapshot.after(next);
-          if (frame) yield frame;
-        }
-      }
-    } finally {
-      this.#subscriptions.delete(subscription);
-      subscription.close();
-    }
+    const { filter, domain } = subscription;
+    if (filter.jobIds) for (const jobId of filter.jobIds) addTo(this.#byJob, jobId, subscription);
+    else if (domain !== null) addTo(this.#byDomain, domain, subscription);
+    else this.#others.add(subscription);
   }
 
-  /** The jobs that are there now, in the order in which they were made. Each page is as of its own moment. */
-  async *#present(options: WatchOptions, snapshot: Snapshot): AsyncGenerator<JobFrame, void, undefined> {
-    const last = await newestUid(this.#options.pool);
-    let after = FIRST_UID;
-    while (after < last && !options.signal.aborted && !this.#stopped) {
-      const { revision, views } = await viewsPage(this.#options.pool, after, last, PAGE);
-      const pageEnd = views.length < PAGE ? last : (views.at(-1)?.job.uid ?? last);
-      snapshot.addPage(pageEnd, revision);
-      // The first page's revision for all: what changed in an early page while a later one was read comes after it.
-      const stamp = snapshot.revision ?? revision;
-      for (const view of views) {
-        if (maySee(options.actor, view.job)) yield { kind: "Added", from: stamp, revision: stamp, view };
-      }
-      after = pageEnd;
-    }
+  #remove(subscription: Subscription): void {
+    this.#subscriptions.delete(subscription);
+    const { filter, domain } = subscription;
+    if (filter.jobIds) for (const jobId of filter.jobIds) removeFrom(this.#byJob, jobId, subscription);
+    else if (domain !== null) removeFrom(this.#byDomain, domain, subscription);
+    else this.#others.delete(subscription);
   }
 }
 
-function frameFromChange(change: JobChange): JobFrame {
-  const kind = change.deleted ? "Deleted" : change.created ? "Added" : "Modified";
-  return { kind, from: change.first, revision: change.last, view: change.view };
+function addTo(index: Map<string, Set<Subscription>>, key: string, subscription: Subscription): void {
+  const present = index.get(key);
+  if (present) present.add(subscription);
+  else index.set(key, new Set([subscription]));
 }
 
-/** Which revisions a watcher's snapshot contains, per range of uids. */
-class Snapshot {
-  readonly #pages: { readonly lastUid: string; readonly revision: bigint }[] = [];
-
-  /** The revision that the whole snapshot contains at least; undefined where there was no page. */
-  get revision(): bigint | undefined {
-    return this.#pages[0]?.revision;
-  }
-
-  addPage(lastUid: string, revision: bigint): void {
-    this.#pages.push({ lastUid, revision });
-  }
-
-  /** The frame as this watcher needs it: nothing where the snapshot had it, Modified where the job is known already. */
-  after(frame: JobFrame): JobFrame | undefined {
-    const page = this.#pages.find((p) => frame.view.job.uid <= p.lastUid);
-    if (!page) return frame;
-    if (frame.revision <= page.revision) return undefined;
-    return frame.kind === "Added" && frame.from <= page.revision ? { ...frame, kind: "Modified" } : frame;
-  }
+function removeFrom(index: Map<string, Set<Subscription>>, key: string, subscription: Subscription): void {
+  const present = index.get(key);
+  present?.delete(subscription);
+  if (present?.size === 0) index.delete(key);
 }

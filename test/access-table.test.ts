@@ -76,7 +76,6 @@ beforeAll(async () => {
   );
   store = await openTestStore({ manualDomains: ["bob"] });
   hub = new WatchHub({ pool: store.pool, heartbeatMs: 60_000, onFault: () => undefined });
-  await hub.start();
   images = createImages({ pool: store.pool, commands: "any" });
   ({ surfaces, url } = await serve("safe"));
 });

@@ -18,7 +18,7 @@ import { moved } from "../src/core/moves/states.js";
 import type { ImagePage, Images } from "../src/images.js";
 import type { ApprovalRequest, Command, CommandOptions, Jobs, QueriedJobs, Submission, Submitted } from "../src/jobs.js";
 import type { LogQuery, Logs, TaskLog } from "../src/logs.js";
-import type { Hub, JobFrame, WatchItem, WatchOptions } from "../src/watch.js";
+import type { Hub, JobFrame, OpenWatch, WatchItem, WatchOptions } from "../src/watch.js";
 
 const CREATED = Date.UTC(2026, 0, 2, 3, 4, 5, 678);
 
@@ -240,35 +240,41 @@ export class FakeHub implements Hub {
   present: readonly JobFrame[] = [];
   private readonly events = new EventEmitter().setMaxListeners(0);
 
-  watch(options: WatchOptions): AsyncIterable<WatchItem> {
+  open(options: WatchOptions, wake: () => void): OpenWatch {
     const queue: WatchItem[] = [...this.present, { kind: "Heartbeat", revision: 7n }];
-    let wake: () => void = () => undefined;
-    const state = { stopped: false };
+    const { events } = this;
+    let ended = false;
     const onItem = (item: WatchItem): void => {
       queue.push(item);
       wake();
     };
+    const close = (): void => {
+      if (ended) return;
+      ended = true;
+      options.signal.removeEventListener("abort", onStop);
+      events.off("item", onItem).off("stop", onStop);
+      events.emit("ended", options.signal);
+    };
     const onStop = (): void => {
-      state.stopped = true;
+      close();
       wake();
     };
-    const events = this.events;
-    async function* items(): AsyncGenerator<WatchItem> {
-      events.on("item", onItem).on("stop", onStop);
-      options.signal.addEventListener("abort", onStop, { once: true });
-      try {
-        while (!state.stopped && !options.signal.aborted) {
-          const item = queue.shift();
-          if (item) yield item;
-          else await new Promise<void>((resolve) => (wake = resolve));
-        }
-      } finally {
-        events.off("item", onItem).off("stop", onStop);
-        events.emit("ended", options.signal);
-      }
-    }
+    events.on("item", onItem).on("stop", onStop);
+    options.signal.addEventListener("abort", onStop, { once: true });
     events.emit("started", options);
-    return items();
+    if (options.signal.aborted) close();
+    return {
+      next: () => {
+        if (ended) return undefined;
+        const item = queue.shift();
+        if (item?.kind === "Error") close();
+        return item;
+      },
+      get ended() {
+        return ended;
+      },
+      close,
+    };
   }
 
   emit(item: WatchItem): void {

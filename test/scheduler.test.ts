@@ -4,7 +4,7 @@ import { claim } from "../src/core/moves/tasks.js";
 import type { JobView } from "../src/core/job.js";
 import { Scheduler } from "../src/scheduler.js";
 import { Listener } from "../src/store/listen.js";
-import { type JobFrame, WatchHub } from "../src/watch.js";
+import { type JobFrame, WatchHub, watchItems } from "../src/watch.js";
 import { MASTER, taskOf } from "./core/fixtures.js";
 import { FAILURE, FakeRunner, SUCCESS } from "./fake-runner.js";
 import { jobNamed, openTestStore, type TestStore } from "./store/fixtures.js";
@@ -19,7 +19,6 @@ let now: () => number;
 beforeEach(async () => {
   store = await openTestStore();
   hub = new WatchHub({ pool: store.pool, heartbeatMs: 60_000, onFault: (error) => faults.push(error) });
-  await hub.start();
   now = Date.now;
   listener = new Listener({
     connectionString: store.url,
@@ -62,7 +61,7 @@ const submit = (jobId: string, more = {}) => store.jobs.submit({ definition: job
 /** The job once it looks as asked. */
 async function jobWhen(jobId: string, fits: (view: JobView) => boolean): Promise<JobView> {
   const controller = new AbortController();
-  for await (const item of hub.watch({ actor: MASTER, signal: controller.signal })) {
+  for await (const item of watchItems(hub, { actor: MASTER, signal: controller.signal })) {
     if (item.kind === "Heartbeat") continue;
     if (item.kind === "Error") throw new Error(item.message);
     const { view }: JobFrame = item;

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Actor } from "../src/core/job.js";
+import { command } from "../src/core/moves/commands.js";
 import { Listener } from "../src/store/listen.js";
-import { type JobFrame, WatchHub, type WatchItem } from "../src/watch.js";
+import { type JobFrame, type WatchFilter, WatchHub, type WatchItem, watchItems, type WatchOptions } from "../src/watch.js";
 import { MASTER } from "./core/fixtures.js";
 import { jobNamed, openTestStore, type TestStore } from "./store/fixtures.js";
 
@@ -12,8 +13,7 @@ const faults: unknown[] = [];
 
 beforeEach(async () => {
   store = await openTestStore();
-  hub = new WatchHub({ pool: store.pool, heartbeatMs: 60_000, queueSize: 5, onFault: (error) => faults.push(error) });
-  await hub.start();
+  hub = new WatchHub({ pool: store.pool, heartbeatMs: 60_000, onFault: (error) => faults.push(error) });
   listener = listenerFor(hub);
   await listener.start();
   faults.length = 0;
@@ -41,8 +41,8 @@ class Watcher {
   readonly controller = new AbortController();
   readonly #items: AsyncGenerator<WatchItem, void, undefined>;
 
-  constructor(actor: Actor = MASTER, from: WatchHub = hub) {
-    this.#items = from.watch({ actor, signal: this.controller.signal });
+  constructor(actor: Actor = MASTER, from: WatchHub = hub, options: Partial<WatchOptions> = {}) {
+    this.#items = watchItems(from, { actor, signal: this.controller.signal, ...options });
   }
 
   async next(): Promise<WatchItem | undefined> {
@@ -118,7 +118,7 @@ async function follow(watcher: Watcher, ids: readonly string[]): Promise<Map<str
     if (!isFrame(item)) continue;
     const before = last.get(item.view.job.jobId);
     expect(item.kind).toBe(before ? "Modified" : "Added");
-    if (before) expect(item.revision).toBeGreaterThan(before.revision);
+    if (before) expect(item.from).toBeGreaterThan(before.revision);
     last.set(item.view.job.jobId, item);
   }
   watcher.controller.abort();
@@ -134,7 +134,7 @@ test("a domain sees the jobs that it takes part in, no others", async () => {
   expect((await watcher.until(isHeartbeat)).map(nameOf)).toEqual(["Added ours Running", "Heartbeat"]);
   await store.jobs.command("Cancel", "theirs", MASTER, "");
   await store.jobs.command("Cancel", "ours", MASTER, "");
-  expect(nameOf((await watcher.next()) ?? { kind: "Error", message: "" })).toBe("Modified ours Cancelled");
+  expect(nameOf((await watcher.next()) ?? { kind: "Error", message: "", revision: 0n })).toBe("Modified ours Cancelled");
   watcher.controller.abort();
 });
 
@@ -155,7 +155,11 @@ describe("a watcher that does not read", () => {
   });
 
   test("is ended with an Error when it is too far behind; others go on", async () => {
-    const watcher = new Watcher();
+    await submit("first");
+    const narrow = new WatchHub({ pool: store.pool, heartbeatMs: 60_000, queueSize: 5, onFault: (error) => faults.push(error) });
+    const hints = listenerFor(narrow);
+    await hints.start();
+    const watcher = new Watcher(MASTER, narrow);
     await watcher.until(isHeartbeat);
     const other = new Watcher();
     await other.until(isHeartbeat);
@@ -166,6 +170,15 @@ describe("a watcher that does not read", () => {
     const items = await watcher.until((item) => item.kind === "Error");
     expect(items.at(-1)).toMatchObject({ kind: "Error", message: expect.stringMatching(/more than 5 jobs behind/) });
     expect(await watcher.next()).toBeUndefined();
+    // What it lost is had from where it was.
+    const last = items.at(-1);
+    const revision = last && "revision" in last ? last.revision : 0n;
+    expect(revision).toBeGreaterThan(0n);
+    const again = new Watcher(MASTER, hub, { start: { kind: "After", revision } });
+    const missed = (await again.until(isHeartbeat)).filter(isFrame).map((frame) => frame.view.job.jobId);
+    expect(missed).toEqual(Array.from({ length: 8 }, (_, i) => `flood-${i}`));
+    await narrow.stop();
+    await hints.stop();
     other.controller.abort();
   });
 });
@@ -182,7 +195,6 @@ test("a client that leaves is forgotten at once", async () => {
 
 test("a heartbeat after each quiet period", async () => {
   const quick = new WatchHub({ pool: store.pool, heartbeatMs: 20, onFault: (error) => faults.push(error) });
-  await quick.start();
   const watcher = new Watcher(MASTER, quick);
   for (let i = 0; i < 3; i++) expect((await watcher.next())?.kind).toBe("Heartbeat");
   await quick.stop();
@@ -211,13 +223,12 @@ test("history that was pruned behind the hub's back is said, not skipped", async
   await store.query("delete from events");
   await store.query("update history set floor = 1000");
   hub.poke();
-  expect(await watcher.next()).toMatchObject({ kind: "Error", message: expect.stringMatching(/pruned/) });
+  expect(await watcher.next()).toMatchObject({ kind: "Error", message: expect.stringMatching(/not kept any more/) });
 });
 
-test("revisions increase over a snapshot of several pages, though early pages change while later ones are read", async () => {
+test("revisions rise over a snapshot of several pages, though early pages change while later ones are read", async () => {
   await Promise.all(Array.from({ length: 450 }, (_, i) => submit(`paged-${i}`)));
   const patient = new WatchHub({ pool: store.pool, heartbeatMs: 60_000, onFault: (error) => faults.push(error) });
-  await patient.start();
   const hints = listenerFor(patient);
   await hints.start();
   const watcher = new Watcher(MASTER, patient);
@@ -225,14 +236,141 @@ test("revisions increase over a snapshot of several pages, though early pages ch
   // The first page is out, the others are not read yet.
   await store.jobs.command("Cancel", "paged-0", MASTER, "");
   await submit("after");
-  const rest = await watcher.until((item) => isFrame(item) && item.view.job.jobId === "after");
+  const rest = await watcher.until(isHeartbeat);
   const items = [first, ...rest].filter((item) => item !== undefined);
   expect(items.filter(isHeartbeat)).toHaveLength(1);
-  const revisions = items.map((item) => ("revision" in item ? item.revision : 0n));
+  const snapshot = items.filter((item) => isFrame(item) && item.inSnapshot);
+  expect(items.slice(0, snapshot.length)).toEqual(snapshot);
+  const revisions = items.slice(snapshot.length).map((item) => ("revision" in item ? item.revision : 0n));
   expect(revisions).toEqual(revisions.toSorted((a, b) => Number(a - b)));
   const added = items.filter((item) => item.kind === "Added").map((item) => isFrame(item) && item.view.job.jobId);
   expect(new Set(added).size).toBe(451);
   expect(items.filter((item) => item.kind === "Modified").map(nameOf)).toEqual(["Modified paged-0 Cancelled"]);
   await patient.stop();
   await hints.stop();
+});
+
+describe("a watch that goes on", () => {
+  test("after a revision hears what came since, once, and no snapshot", async () => {
+    await submit("old");
+    const earlier = new Watcher();
+    const [, heartbeat] = await earlier.until(isHeartbeat);
+    earlier.controller.abort();
+    const revision = heartbeat && "revision" in heartbeat ? heartbeat.revision : 0n;
+    await submit("new");
+    await store.jobs.command("Cancel", "old", MASTER, "");
+    const later = new Watcher(MASTER, hub, { start: { kind: "After", revision } });
+    expect((await later.until(isHeartbeat)).map(nameOf)).toEqual(["Added new Running", "Modified old Cancelled", "Heartbeat"]);
+    await store.jobs.command("Cancel", "new", MASTER, "");
+    expect((await later.until(isFrame)).map(nameOf)).toEqual(["Modified new Cancelled"]);
+    later.controller.abort();
+  });
+
+  test("after a revision that is not kept, or was never given out, is told so", async () => {
+    await submit("job");
+    await store.query("delete from events where revision <= 2");
+    await store.query("update history set floor = 2");
+    for (const [revision, message] of [
+      [1n, /history up to revision 2 is not kept any more; watch without resume_revision/],
+      [1_000n, /revision 1000 is not known here/],
+    ] as const) {
+      const watcher = new Watcher(MASTER, hub, { start: { kind: "After", revision } });
+      expect(await watcher.next()).toEqual({ kind: "Error", message: expect.stringMatching(message), revision: 0n });
+      expect(await watcher.next()).toBeUndefined();
+    }
+    const onEdge = new Watcher(MASTER, hub, { start: { kind: "After", revision: 2n } });
+    expect((await onEdge.until(isHeartbeat)).at(-1)?.kind).toBe("Heartbeat");
+    onEdge.controller.abort();
+  });
+
+  test("with what comes begins with a heartbeat", async () => {
+    await submit("there");
+    const watcher = new Watcher(MASTER, hub, { start: { kind: "Now" } });
+    expect((await watcher.next())?.kind).toBe("Heartbeat");
+    await submit("coming");
+    expect((await watcher.until(isFrame)).map(nameOf)).toEqual(["Added coming Running"]);
+    watcher.controller.abort();
+  });
+});
+
+describe("a filter", () => {
+  const filter = (given: Partial<WatchFilter>): Partial<WatchOptions> => ({
+    filter: { jobIds: null, domain: null, states: null, ...given },
+  });
+
+  test("by jobs shows these alone, also one that is made later", async () => {
+    await submit("one");
+    await submit("other");
+    const watcher = new Watcher(MASTER, hub, filter({ jobIds: new Set(["one", "later"]) }));
+    expect((await watcher.until(isHeartbeat)).map(nameOf)).toEqual(["Added one Running", "Heartbeat"]);
+    await store.jobs.command("Cancel", "other", MASTER, "");
+    await submit("later");
+    await store.jobs.command("Delete", "one", MASTER, "");
+    expect((await watcher.until((item) => item.kind === "Deleted")).map(nameOf)).toEqual(["Added later Running", "Deleted one Running"]);
+    watcher.controller.abort();
+  });
+
+  test("by domain shows the jobs that it takes part in, and never more than the caller may see", async () => {
+    await submit("ours");
+    await submit("carols", "carol");
+    const carols = filter({ domain: "carol" });
+    const master = new Watcher(MASTER, hub, carols);
+    expect((await master.until(isHeartbeat)).map(nameOf)).toEqual(["Added carols Running", "Heartbeat"]);
+    const stranger = new Watcher({ role: "domain", domain: "dave" }, hub, carols);
+    expect((await stranger.next())?.kind).toBe("Heartbeat");
+    await store.jobs.command("Cancel", "ours", MASTER, "");
+    await store.jobs.command("Cancel", "carols", MASTER, "");
+    expect((await master.until(isFrame)).map(nameOf)).toEqual(["Modified carols Cancelled"]);
+    const silence = stranger.next();
+    await hub.stop();
+    expect(await silence).toBeUndefined();
+  });
+
+  test("by states shows a job while it is in one of them, and its removal", async () => {
+    await submit("runs");
+    await submit("ends");
+    await store.jobs.command("Cancel", "ends", MASTER, "");
+    const watcher = new Watcher(MASTER, hub, filter({ states: new Set(["Cancelled"]) }));
+    expect((await watcher.until(isHeartbeat)).map(nameOf)).toEqual(["Added ends Cancelled", "Heartbeat"]);
+    await store.jobs.command("Suspend", "runs", MASTER, "");
+    await store.jobs.command("Cancel", "runs", MASTER, "");
+    await store.jobs.command("Delete", "runs", MASTER, "");
+    const seen = await watcher.until((item) => item.kind === "Deleted");
+    expect(seen.map(nameOf).at(-1)).toBe("Deleted runs Cancelled");
+    expect(seen.filter(isFrame).every((frame) => frame.view.job.state === "Cancelled")).toBe(true);
+    watcher.controller.abort();
+  });
+});
+
+test("what the process commits itself is handed over without a read; what another commits is read in between", async () => {
+  let reads = 0;
+  const query = store.pool.query.bind(store.pool);
+  const counting = Object.assign(Object.create(store.pool) as typeof store.pool, {
+    query: (...args: Parameters<typeof query>) => {
+      if (JSON.stringify(args[0]).includes("with changed as")) reads += 1;
+      return query(...args);
+    },
+  });
+  const own: WatchHub = new WatchHub({
+    pool: counting,
+    heartbeatMs: 60_000,
+    ownWrite: () => store.writer.writing,
+    onFault: (error) => faults.push(error),
+  });
+  store.onCommit = (commit) => own.take(commit);
+  const watcher = new Watcher(MASTER, own);
+  await watcher.until(isHeartbeat);
+  reads = 0;
+  await submit("handed");
+  expect((await watcher.until(isFrame)).map(nameOf)).toEqual(["Added handed Running"]);
+  await store.jobs.command("Cancel", "handed", MASTER, "");
+  expect((await watcher.until(isFrame)).map(nameOf)).toEqual(["Modified handed Cancelled"]);
+  expect(reads).toBe(0);
+  const foreign = store.secondWriter();
+  await foreign.change({ target: { jobId: "handed" }, touch: "whole", move: (draft, now) => command(draft, "Delete", { actor: MASTER, reason: "", now }) });
+  await submit("after");
+  const seen = (await watcher.until((item) => isFrame(item) && item.view.job.jobId === "after")).filter(isFrame);
+  expect(seen.map(nameOf)).toEqual(["Deleted handed Cancelled", "Added after Running"]);
+  expect(reads).toBeGreaterThan(0);
+  await own.stop();
 });

@@ -19,6 +19,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { JobError, jobNotFound } from "../core/error.js";
 import type { Instant } from "../core/job.js";
 import { JobDraft, NeedsWholeJob } from "../core/moves/draft.js";
+import type { Commit } from "./changes.js";
 import { brokenConstraint, isTransient, type Pool, storeError } from "./pool.js";
 import { saveDrafts } from "./save.js";
 import { type Loaded, loadSlices, type RequestKey, requestName, type ResolvedImage } from "./slices.js";
@@ -61,6 +62,8 @@ export interface WriterOptions {
   /** How long a write may wait for the database to come back. */
   readonly patienceMs?: number;
   readonly onBatch?: (writes: number, jobs: number) => void;
+  /** Told before the writes of the batch are answered. */
+  readonly onCommit?: (commit: Commit) => void;
   readonly onFault?: (error: unknown) => void;
 }
 
@@ -98,10 +101,12 @@ const CHANGE_BYTES = 1_000;
 const MAX_ROUNDS = 50;
 
 export class Writer {
-  readonly #options: Required<Omit<WriterOptions, "onBatch" | "onFault">> & Pick<WriterOptions, "onBatch" | "onFault">;
+  readonly #options: Required<Omit<WriterOptions, "onBatch" | "onCommit" | "onFault">> &
+    Pick<WriterOptions, "onBatch" | "onCommit" | "onFault">;
   #queue: Write[] = [];
   #queuedBytes = 0;
   #running: Promise<void> | undefined;
+  #writing: Promise<unknown> | undefined;
   #closed = false;
 
   constructor(options: WriterOptions) {
@@ -113,6 +118,11 @@ export class Writer {
       patienceMs: 20_000,
       ...options,
     };
+  }
+
+  /** Settles when the statement that is under way has been answered and told; undefined where none is. */
+  get writing(): Promise<unknown> | undefined {
+    return this.#writing;
   }
 
   change<T>(request: ChangeRequest<T>): Promise<T> {
@@ -208,7 +218,7 @@ export class Writer {
     const { entries, refused, later } = new Fold(loaded, now).run(batch);
     const usable = (entry: Entry): boolean => !entry.needsWhole && !entry.broken;
     const changed = entries.filter((entry) => usable(entry) && entry.draft.changed);
-    const won = changed.length === 0 ? new Set<string>() : await saveDrafts(this.#options.pool, changed, now);
+    const won = changed.length === 0 ? new Set<string>() : await this.#save(changed, now);
     this.#options.onBatch?.(batch.length, changed.length);
     const again: Write[] = [];
     // A refused create may rest on another create of the batch: where one of those lost, nothing is sure.
@@ -231,6 +241,19 @@ export class Writer {
       }
     }
     return { writes: [...again, ...later], backOff: false };
+  }
+
+  async #save(changed: readonly Entry[], now: Instant): Promise<ReadonlySet<string>> {
+    const saving = saveDrafts(this.#options.pool, changed, now).then(({ won, commit }) => {
+      if (commit) this.#options.onCommit?.(commit);
+      return won;
+    });
+    this.#writing = saving;
+    try {
+      return await saving;
+    } finally {
+      this.#writing = undefined;
+    }
   }
 }
 

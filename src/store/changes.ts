@@ -15,11 +15,22 @@ export interface JobChange {
   readonly view: JobView;
 }
 
+/** What one batch of this process has committed. */
+export interface Commit {
+  /** Its revisions: all from the first to the last are its own. */
+  readonly first: bigint;
+  readonly last: bigint;
+  /** In the order of `last`; null where a job is not known as a whole here. */
+  readonly changes: readonly JobChange[] | null;
+}
+
 export interface Changes {
   /** In the order of `last`. */
   readonly jobs: readonly JobChange[];
   /** The window's end: the newest visible revision or the limit, whichever is lower. */
   readonly revision: bigint;
+  /** The newest visible revision. */
+  readonly newest: bigint;
   /** More is visible after the window. */
   readonly more: boolean;
   /** Everything up to here has been pruned. */
@@ -78,5 +89,5 @@ export async function changesAfter(pool: Pool, revision: bigint, window: bigint)
     });
   }
   const more = newest > end;
-  return { jobs, revision: more ? end : newest > revision ? newest : revision, more, floor: BigInt(answer?.floor ?? 0) };
+  return { jobs, revision: more ? end : newest > revision ? newest : revision, newest, more, floor: BigInt(answer?.floor ?? 0) };
 }

@@ -6,6 +6,8 @@
 import pg from "pg";
 
 export interface Hint {
+  /** The newest revision that the hint knows of; undefined where anything may be new. */
+  readonly revision?: bigint;
   /** Some runner may have something to do. */
   readonly work: boolean;
 }
@@ -104,7 +106,8 @@ export class Listener {
 function hintFrom(payload: string | undefined): Hint {
   try {
     const parsed: unknown = JSON.parse(payload ?? "");
-    return { work: typeof parsed === "object" && parsed !== null && "work" in parsed && parsed.work === true };
+    const told: { work?: unknown; revision?: unknown } = typeof parsed === "object" && parsed !== null ? parsed : {};
+    return { work: told.work === true, ...(typeof told.revision === "number" && { revision: BigInt(told.revision) }) };
   } catch {
     return { work: true };
   }

@@ -2,6 +2,7 @@
 
 import type { Instant, Job } from "../core/job.js";
 import type { JobDraft } from "../core/moves/draft.js";
+import type { Commit, JobChange } from "./changes.js";
 import type { Pool } from "./pool.js";
 import type { RequestKey } from "./slices.js";
 import { rowFromAttempt, rowFromCommand, rowFromEvent, rowFromJob, rowFromTask, rowFromTaskChange } from "./rows.js";
@@ -13,14 +14,39 @@ export interface Saved {
   readonly request: RequestKey | null;
 }
 
-/** Uids of the jobs that were written; the others had changed since they were read, or their job_id was taken. */
-export async function saveDrafts(pool: Pool, entries: readonly Saved[], now: Instant): Promise<Set<string>> {
-  const { rows } = await pool.query<{ answer: { won: string[] } }>({
+export interface SaveResult {
+  /** Uids of the jobs that were written; the others had changed since they were read, or their job_id was taken. */
+  readonly won: ReadonlySet<string>;
+  readonly commit: Commit | null;
+}
+
+export async function saveDrafts(pool: Pool, entries: readonly Saved[], now: Instant): Promise<SaveResult> {
+  const { rows } = await pool.query<{ answer: { won: string[]; revision: number | null } }>({
     name: "apply-batch",
     text: "select apply_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) as answer",
     values: argumentsOf(batchOf(entries, now)),
   });
-  return new Set(rows[0]?.answer.won ?? []);
+  const answer = rows[0]?.answer;
+  const won = new Set(answer?.won ?? []);
+  const last = answer?.revision ?? null;
+  return { won, commit: last === null ? null : commitOf(entries.filter(({ draft }) => won.has(draft.job.uid)), BigInt(last)) };
+}
+
+/** Revisions were given out in the order of the events, under a lock, so they follow from the last one. */
+function commitOf(entries: readonly Saved[], last: bigint): Commit {
+  const total = entries.reduce((sum, { draft }) => sum + draft.events.length, 0);
+  const first = last - BigInt(total) + 1n;
+  const changes: JobChange[] = [];
+  let next = first;
+  for (const { draft, isNew } of entries) {
+    if (draft.events.length === 0) continue;
+    const from = next;
+    next += BigInt(draft.events.length);
+    const tasks = [...draft.tasks.values()].sort((one, other) => one.index - other.index);
+    const { job, deleted } = draft;
+    changes.push({ uid: job.uid, first: from, last: next - 1n, created: isNew, deleted, view: { job, tasks } });
+  }
+  return { first, last, changes: entries.every(({ draft }) => draft.complete) ? changes : null };
 }
 
 /** Rows by what is to be done with them, as `apply_batch` takes them. */

@@ -1,6 +1,6 @@
 /** Reads jobs as callers see them: a job with its tasks, all as of one moment. */
 
-import type { Actor, JobRecord, JobView, Verb } from "../core/job.js";
+import type { Actor, JobRecord, JobState, JobView, Verb } from "../core/job.js";
 import { type Pool, read } from "./pool.js";
 import { groupBy, type JobRow, jobFromRow, type TaskRow, taskFromRow } from "./rows.js";
 
@@ -68,9 +68,21 @@ export async function recordByJobId(pool: Pool, jobId: string): Promise<JobRecor
   return { ...view, commands, inputs: answer?.inputs ?? [] };
 }
 
-/** Jobs in the order of their uids (creation), after `afterUid` and up to `lastUid`. */
-export function viewsPage(pool: Pool, afterUid: string, lastUid: string, limit: number): Promise<ViewsAt> {
-  return readViews(pool, "select * from jobs where uid > $1 and uid <= $2 order by uid limit $3", [afterUid, lastUid, limit]);
+export interface PageRequest {
+  readonly after: string;
+  readonly last: string;
+  readonly limit: number;
+  /** All of them take part in the job. */
+  readonly domains: readonly string[];
+  /** Null = any. */
+  readonly states: readonly JobState[] | null;
+}
+
+/** Jobs in the order of their uids (creation), after `after` and up to `last`. */
+export function viewsPage(pool: Pool, { after, last, limit, domains, states }: PageRequest): Promise<ViewsAt> {
+  const heads = `select * from jobs where uid > $1 and uid <= $2 and domains ?& $4 and ($5::text[] is null or state = any ($5))
+    order by uid limit $3`;
+  return readViews(pool, heads, [after, last, limit, domains, states]);
 }
 
 export const FIRST_UID = "00000000-0000-0000-0000-000000000000";

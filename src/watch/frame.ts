@@ -1,6 +1,7 @@
-/** What a watcher gets. */
+/** What a watcher asks for, and what it gets. */
 
-import type { JobView } from "../core/job.js";
+import type { Actor, JobState, JobView } from "../core/job.js";
+import type { JobChange } from "../store/changes.js";
 
 export type JobFrameKind = "Added" | "Modified" | "Deleted";
 
@@ -12,11 +13,44 @@ export interface JobFrame {
   readonly revision: bigint;
   /** The last known state where the kind is Deleted. */
   readonly view: JobView;
+  /** Part of a snapshot that has not ended: nothing can be gone on with from here. */
+  readonly inSnapshot: boolean;
+}
+
+export function frameFromChange(change: JobChange): JobFrame {
+  const kind = change.deleted ? "Deleted" : change.created ? "Added" : "Modified";
+  return { kind, from: change.first, revision: change.last, view: change.view, inSnapshot: false };
 }
 
 export type WatchItem =
   | JobFrame
-  /** First after the snapshot of present jobs, then after each quiet period. */
+  /** Ends the opening, then after each quiet period. Everything up to the revision has been told. */
   | { readonly kind: "Heartbeat"; readonly revision: bigint }
-  /** The stream ends after it; `message` says how to go on. */
-  | { readonly kind: "Error"; readonly message: string };
+  /** The last item; `message` says how to go on, and from where, unless the revision is 0. */
+  | { readonly kind: "Error"; readonly message: string; readonly revision: bigint };
+
+/** Null = any. */
+export interface WatchFilter {
+  readonly jobIds: ReadonlySet<string> | null;
+  /** Takes part in the job. */
+  readonly domain: string | null;
+  /** Deleted passes whatever the state was. */
+  readonly states: ReadonlySet<JobState> | null;
+}
+
+export const EVERYTHING: WatchFilter = { jobIds: null, domain: null, states: null };
+
+/** Where a watch begins: with the jobs that are there, with what comes, or after a revision that an earlier one reached. */
+export type WatchStart =
+  | { readonly kind: "Present" }
+  | { readonly kind: "Now" }
+  | { readonly kind: "After"; readonly revision: bigint };
+
+export interface WatchOptions {
+  readonly actor: Actor;
+  /** The caller's end; the watch ends when it aborts. */
+  readonly signal: AbortSignal;
+  readonly filter?: WatchFilter;
+  /** `Present` where left out. */
+  readonly start?: WatchStart;
+}

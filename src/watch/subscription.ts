@@ -1,28 +1,76 @@
-/** One watcher's end of the hub: a queue with at most one frame per job, and a way to wait for the next. */
+/**
+ * One watcher's end of the hub. It is pulled: `next` gives what is ready, `wake` says that there may be something. First
+ * comes the opening, page by page, then the queue, which holds at most one frame per job.
+ */
 
-import type { Actor } from "../core/job.js";
-import type { JobFrame, WatchItem } from "./frame.js";
+import { maySee } from "../core/access.js";
+import { type JobFrame, EVERYTHING, type WatchFilter, type WatchItem, type WatchOptions } from "./frame.js";
+import type { Opening } from "./opening.js";
 
-type ErrorItem = Extract<WatchItem, { kind: "Error" }>;
+export interface SubscriptionOptions {
+  readonly watch: WatchOptions;
+  readonly opening: Opening;
+  /** Jobs that the watcher may lag behind with. */
+  readonly queueSize: number;
+  /** A Heartbeat follows this long after the last item. */
+  readonly heartbeatMs: number;
+  /** The hub's revision. */
+  readonly position: () => bigint;
+  /** There may be something to take, or the watch has ended. */
+  readonly wake: () => void;
+  readonly onClose: (subscription: Subscription) => void;
+  readonly onFault: (error: unknown) => void;
+}
 
 export class Subscription {
+  readonly filter: WatchFilter;
+  readonly #options: SubscriptionOptions;
   readonly #queue = new Map<string, JobFrame>();
-  #failure: ErrorItem | undefined;
+  #page: readonly JobFrame[] = [];
+  #pageIndex = 0;
+  #loading = false;
+  #opened = false;
+  /** Told as the next Heartbeat. */
+  #heartbeat: bigint | "latest" | undefined;
+  #failure: string | undefined;
+  /** Everything up to here has been told; 0 in a snapshot. */
+  #reached: bigint;
   #ended = false;
-  #wake: (() => void) | undefined;
+  #closed = false;
+  readonly #timer: NodeJS.Timeout;
   readonly #onAbort = () => this.end();
 
-  constructor(
-    readonly actor: Actor,
-    readonly signal: AbortSignal,
-    readonly queueSize: number,
-  ) {
+  constructor(options: SubscriptionOptions) {
+    this.#options = options;
+    const { signal, start, filter = EVERYTHING } = options.watch;
+    this.filter = filter;
+    this.#reached = start?.kind === "After" ? start.revision : 0n;
+    this.#timer = setInterval(() => this.#beQuiet(), options.heartbeatMs);
     signal.addEventListener("abort", this.#onAbort, { once: true });
     if (signal.aborted) this.end();
   }
 
+  /** True once nothing more comes. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** Where the watcher's changes are looked for: under these jobs, under this domain, or under everything. */
+  get domain(): string | null {
+    const { actor } = this.#options.watch;
+    return this.filter.domain ?? (actor.role === "domain" ? actor.domain : null);
+  }
+
+  #wants({ kind, view: { job } }: JobFrame): boolean {
+    const { jobIds, domain, states } = this.filter;
+    if (jobIds && !jobIds.has(job.jobId)) return false;
+    if (domain !== null && !Object.hasOwn(job.domains, domain)) return false;
+    if (states && kind !== "Deleted" && !states.has(job.state)) return false;
+    return maySee(this.#options.watch.actor, job);
+  }
+
   push(frame: JobFrame): void {
-    if (this.#ended || this.#failure) return;
+    if (this.#ended || this.#failure !== undefined || !this.#wants(frame)) return;
     const { uid } = frame.view.job;
     const waiting = this.#queue.get(uid);
     if (waiting) {
@@ -30,52 +78,120 @@ export class Subscription {
       this.#queue.delete(uid);
       const kind = waiting.kind === "Added" && frame.kind === "Modified" ? "Added" : frame.kind;
       this.#queue.set(uid, { ...frame, kind, from: waiting.from });
-    } else if (this.#queue.size >= this.queueSize) {
-      this.fail(`the watch is more than ${this.queueSize} jobs behind; watch again for the present state`);
+    } else if (this.#queue.size >= this.#options.queueSize) {
+      const { queueSize } = this.#options;
+      this.fail(`the watch is more than ${queueSize} jobs behind; watch again, with resume_revision where this event has a revision`);
+      return;
     } else this.#queue.set(uid, frame);
-    this.#wake?.();
+    if (this.#opened) this.#options.wake();
   }
 
   /** What waits is dropped, and the Error is the last item. */
   fail(message: string): void {
-    this.#failure ??= { kind: "Error", message };
+    this.#failure ??= message;
     this.#queue.clear();
-    this.#wake?.();
+    this.#page = [];
+    this.#options.wake();
   }
 
   end(): void {
+    if (this.#ended) return;
     this.#ended = true;
     this.#queue.clear();
-    this.#wake?.();
+    this.#page = [];
+    this.close();
+    this.#options.wake();
   }
 
+  /** The caller has stopped taking. Idempotent. */
   close(): void {
-    this.end();
-    this.signal.removeEventListener("abort", this.#onAbort);
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#ended = true;
+    clearInterval(this.#timer);
+    this.#options.watch.signal.removeEventListener("abort", this.#onAbort);
+    this.#options.onClose(this);
   }
 
-  /** The next frame; `quiet` where none came for `quietMs`; `ended` after the caller's end. */
-  async next(quietMs: number): Promise<JobFrame | ErrorItem | "quiet" | "ended"> {
-    const ready = this.#take();
-    if (ready) return ready;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, quietMs);
-      this.#wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-    this.#wake = undefined;
-    return this.#take() ?? "quiet";
+  #beQuiet(): void {
+    if (!this.#opened || this.#heartbeat !== undefined) return;
+    this.#heartbeat = "latest";
+    this.#options.wake();
   }
 
-  #take(): JobFrame | ErrorItem | "ended" | undefined {
-    if (this.#ended) return "ended";
-    if (this.#failure) return this.#failure;
+  /** The next item that is ready; undefined where none is. */
+  next(): WatchItem | undefined {
+    const item = this.#take();
+    if (!item) return undefined;
+    if (item.kind === "Error") this.close();
+    else {
+      this.#timer.refresh();
+      if (item.kind === "Heartbeat" || !item.inSnapshot) this.#reached = item.revision;
+    }
+    return item;
+  }
+
+  #take(): WatchItem | undefined {
+    if (this.#ended) return undefined;
+    if (this.#failure !== undefined) return { kind: "Error", message: this.#failure, revision: this.#reached };
+    if (!this.#opened) return this.#takeOpening();
+    if (this.#heartbeat !== undefined && this.#heartbeat !== "latest") return this.#takeHeartbeat(this.#heartbeat);
     for (const [uid, frame] of this.#queue) {
       this.#queue.delete(uid);
-      return frame;
+      const rest = this.#options.opening.rest(frame);
+      if (!rest) continue;
+      this.#heartbeat = undefined;
+      return rest;
+    }
+    return this.#heartbeat === undefined ? undefined : this.#takeHeartbeat(this.#latest());
+  }
+
+  /** With an empty queue all that the hub knows has been told. */
+  #latest(): bigint {
+    const position = this.#options.position();
+    return position > this.#reached ? position : this.#reached;
+  }
+
+  #takeHeartbeat(revision: bigint): WatchItem {
+    this.#heartbeat = undefined;
+    return { kind: "Heartbeat", revision };
+  }
+
+  #takeOpening(): JobFrame | undefined {
+    for (let frame = this.#page[this.#pageIndex]; frame; frame = this.#page[this.#pageIndex]) {
+      this.#pageIndex += 1;
+      if (this.#wants(frame)) return frame;
+    }
+    if (!this.#loading) {
+      this.#loading = true;
+      void this.#load();
     }
     return undefined;
+  }
+
+  async #load(): Promise<void> {
+    try {
+      const page = await this.#options.opening.load();
+      if (this.#ended) return;
+      if (page.kind === "Failed") {
+        // What it was to go on from is worth nothing.
+        this.#reached = 0n;
+        return this.fail(page.message);
+      }
+      if (page.kind === "Over") {
+        this.#opened = true;
+        this.#heartbeat = page.revision;
+      } else {
+        this.#page = page.frames;
+        this.#pageIndex = 0;
+      }
+    } catch (error) {
+      this.#options.onFault(error);
+      this.fail("the jobs cannot be read now; watch again, with resume_revision where this event has a revision");
+      return;
+    } finally {
+      this.#loading = false;
+    }
+    this.#options.wake();
   }
 }

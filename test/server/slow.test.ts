@@ -87,7 +87,7 @@ describe("a client that does not go on", () => {
     const chunks = stream[Symbol.asyncIterator]() as AsyncIterator<string>;
     expect((await chunks.next()).value).toBe('{"type":4}\n');
     for (let pings = 0; pings < 3; pings++) await once(session, "ping");
-    front.hub.emit({ kind: "Error", message: "watch again" });
+    front.hub.emit({ kind: "Error", revision: 0n, message: "watch again" });
     expect((await chunks.next()).value).toContain("watch again");
     session.close();
   });
@@ -100,7 +100,7 @@ describe("a client that does not go on", () => {
     const { signal } = await started;
     await sendRaw(front.port, "");
     await sendRaw(front.port, "GET / HTTP/1.1\r\n");
-    front.hub.emit({ kind: "Added", from: 8n, revision: 8n, view: viewOf(definitionOf("late")) });
+    front.hub.emit({ kind: "Added", from: 8n, revision: 8n, inSnapshot: false, view: viewOf(definitionOf("late")) });
     expect(await chunks.next()).toMatchObject({ value: { type: 0, object: { job_id: "late" } } });
     expect(signal.aborted).toBe(false);
   });

@@ -181,7 +181,7 @@ describe("MTLS", () => {
     const client = createClient(JobService, connect(urlOf(front), { ca: certs.ca, ...alice }));
     for (const jobId of ["one", "two"]) {
       await client.queryJob({ jobId });
-      expect(front.jobs.last("query")).toEqual([jobId, { role: "domain", domain: "alice" }]);
+      expect(front.jobs.last("query")).toEqual([jobId, { role: "domain", domain: "alice", credential: "certificate:alice" }]);
     }
   });
 
@@ -213,10 +213,10 @@ describe("MTLS", () => {
     const identity = ["--cert", file("client-bob.crt"), "--key", file("client-bob.key"), "--cacert", file("ca.crt")];
     const args = ["-sS", ...identity, "-H", "content-type: application/json", "-d", '{"job_id":"x"}', `${urlOf(front)}/api/v1/job/query`];
     expect(JSON.parse((await promisify(execFile)("curl", args)).stdout)).toMatchObject({ status: { code: 11202 } });
-    expect(front.jobs.last("query")?.[1]).toEqual({ role: "domain", domain: "bob" });
+    expect(front.jobs.last("query")?.[1]).toEqual({ role: "domain", domain: "bob", credential: "certificate:bob" });
     const client = openGrpcClient(`localhost:${front.port}`, { ca: certs.ca, ...alice });
     await client.call("StopJob", { job_id: "x" });
-    expect(front.jobs.last("Stop")?.[1]).toEqual({ role: "domain", domain: "alice" });
+    expect(front.jobs.last("Stop")?.[1]).toEqual({ role: "domain", domain: "alice", credential: "certificate:alice" });
     client.close();
   });
 

@@ -8,6 +8,7 @@ import { createJobs, type Jobs } from "../../src/jobs.js";
 import { DEFAULT_LIMITS } from "../../src/core/dag.js";
 import { Writer } from "../../src/store/batch.js";
 import { migrate } from "../../src/store/migrate.js";
+import type { Commit } from "../../src/store/changes.js";
 import { createPool, type Pool } from "../../src/store/pool.js";
 import { definitionOf, taskOf } from "../core/fixtures.js";
 import { createTestDatabase } from "../database.js";
@@ -20,6 +21,8 @@ export interface TestStore {
   /** Another server process's writer on the same database. */
   secondWriter(): Writer;
   query<Row extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<Row[]>;
+  /** Told what `writer` commits. */
+  onCommit: (commit: Commit) => void;
   close(): Promise<void>;
 }
 
@@ -46,21 +49,22 @@ export async function openTestStore(options: { manualDomains?: readonly string[]
   await migrate(database.url);
   const pool = createPool({ connectionString: database.url, size: 4, onError: () => undefined });
   const writers: Writer[] = [];
-  const makeWriter = (): Writer => {
-    const writer = new Writer({ pool, now: Date.now });
+  const makeWriter = (onCommit?: (commit: Commit) => void): Writer => {
+    const writer = new Writer({ pool, now: Date.now, ...(onCommit && { onCommit }) });
     writers.push(writer);
     return writer;
   };
-  const writer = makeWriter();
+  const writer = makeWriter((commit) => store.onCommit(commit));
   const manualDomains = new Set(options.manualDomains ?? []);
   const jobs = createJobs({ pool, writer, limits: DEFAULT_LIMITS, domains: null, manualDomains });
   await createImages({ pool, commands: "any" }).put(IMAGE);
-  return {
+  const store: TestStore = {
     url: database.url,
     pool,
     writer,
     jobs,
-    secondWriter: makeWriter,
+    secondWriter: () => makeWriter(),
+    onCommit: () => undefined,
     query: async (text, values = []) => (await pool.query(text, values)).rows,
     close: async () => {
       for (const each of writers) await each.close();
@@ -68,6 +72,7 @@ export async function openTestStore(options: { manualDomains?: readonly string[]
       await database.drop();
     },
   };
+  return store;
 }
 
 /** A job whose task_ids are its own, so that many can be there at once. */

@@ -22,7 +22,7 @@ import {
   unsupportedType,
   wantsExtensions,
 } from "./rest.js";
-import { checkWatch, watchFrames } from "./watch.js";
+import { termsOf, watchFrames } from "./watch.js";
 
 export function watchRoute(hub: Hub): RestRoute {
   return {
@@ -34,7 +34,7 @@ export function watchRoute(hub: Hub): RestRoute {
       let watch: WatchJobRequest;
       try {
         watch = decodeBody(WatchJobRequestSchema, request, format);
-        checkWatch(watch);
+        termsOf(watch);
       } catch (error) {
         const status = { code: ErrorCode.KusciaAPIErrRequestValidate, message: sentence(error) };
         return statusResponse(400, status, "json");

@@ -10,14 +10,25 @@ import {
   WatchJobEventResponseSchema,
   type WatchJobRequest,
 } from "../../../gen/kuscia/proto/api/v1alpha1/kusciaapi/job_pb.js";
+import { DOMAIN_ID } from "../../core/dag.js";
 import { invalid, JobError } from "../../core/error.js";
-import type { Actor } from "../../core/job.js";
+import { type Actor, JOB_STATES, type JobState } from "../../core/job.js";
 import { after } from "../../service.js";
-import type { Hub, JobFrame, JobFrameKind, WatchItem } from "../../watch.js";
+import {
+  type Hub,
+  type JobFrame,
+  type JobFrameKind,
+  type WatchFilter,
+  type WatchItem,
+  watchItems,
+  type WatchStart,
+} from "../../watch.js";
 import { jobStatusFromView } from "./translate.js";
 
 /** Most seconds that a watch may be asked to last; 0 asks for no end. */
 export const MAX_TIMEOUT_SECONDS = 2_147_483_647n;
+/** Jobs that one watch may name. */
+const MAX_JOB_IDS = 1000;
 
 const FRAME_TYPES = {
   Added: EventType.ADDED,
@@ -25,14 +36,45 @@ const FRAME_TYPES = {
   Deleted: EventType.DELETED,
 } as const satisfies Record<JobFrameKind, EventType>;
 
-const HEARTBEAT = create(WatchJobEventResponseSchema, { type: EventType.HEARTBEAT });
+/** What a request asks for, checked. */
+export interface WatchTerms {
+  readonly filter: WatchFilter;
+  readonly start: WatchStart;
+  readonly timeoutMs: number;
+}
 
-const framesSoFar = new WeakMap<JobFrame, WatchJobEventResponse>();
+/** Throws InvalidArgument. */
+export function termsOf(request: WatchJobRequest): WatchTerms {
+  const { timeoutSeconds, jobIds, domain, states } = request;
+  if (timeoutSeconds < 0n || timeoutSeconds > MAX_TIMEOUT_SECONDS) {
+    throw invalid("timeout_seconds", `must be between 0 and ${MAX_TIMEOUT_SECONDS}, got ${timeoutSeconds}`);
+  }
+  if (jobIds.length > MAX_JOB_IDS) throw invalid("job_ids", `must be at most ${MAX_JOB_IDS}, got ${jobIds.length}`);
+  jobIds.forEach((jobId, i) => {
+    if (jobId === "") throw invalid(`job_ids[${i}]`, "must not be empty");
+  });
+  if (domain !== "" && !DOMAIN_ID.test(domain)) throw invalid("domain", `must be a domain id, got ${JSON.stringify(domain)}`);
+  return {
+    filter: {
+      jobIds: jobIds.length === 0 ? null : new Set(jobIds),
+      domain: domain === "" ? null : domain,
+      states: states.length === 0 ? null : new Set(states.map(stateFromWire)),
+    },
+    start: startOf(request),
+    timeoutMs: Number(timeoutSeconds === 0n ? MAX_TIMEOUT_SECONDS : timeoutSeconds) * 1000,
+  };
+}
 
-/** Throws InvalidArgument where the request asks for a time that no watch can last. */
-export function checkWatch({ timeoutSeconds }: WatchJobRequest): void {
-  if (timeoutSeconds >= 0n && timeoutSeconds <= MAX_TIMEOUT_SECONDS) return;
-  throw invalid("timeout_seconds", `must be between 0 and ${MAX_TIMEOUT_SECONDS}, got ${timeoutSeconds}`);
+function stateFromWire(text: string, i: number): JobState {
+  const state = JOB_STATES.find((each) => each === text);
+  if (!state) throw invalid(`states[${i}]`, `must be one of ${JOB_STATES.join(", ")}, got ${JSON.stringify(text)}`);
+  return state;
+}
+
+function startOf({ resumeRevision, skipSnapshot }: WatchJobRequest): WatchStart {
+  if (resumeRevision < 0n) throw invalid("resume_revision", `must not be negative, got ${resumeRevision}`);
+  if (resumeRevision > 0n) return { kind: "After", revision: resumeRevision };
+  return { kind: skipSnapshot ? "Now" : "Present" };
 }
 
 /**
@@ -45,19 +87,18 @@ export async function* watchFrames(
   actor: Actor,
   signal: AbortSignal,
 ): AsyncGenerator<WatchJobEventResponse> {
-  checkWatch(request);
+  const { filter, start, timeoutMs } = termsOf(request);
   const end = new AbortController();
   const onAbort = (): void => end.abort(signal.reason);
   if (signal.aborted) onAbort();
   signal.addEventListener("abort", onAbort, { once: true });
   let timeIsOver = false;
-  const seconds = request.timeoutSeconds === 0n ? MAX_TIMEOUT_SECONDS : request.timeoutSeconds;
-  const cancelTimer = after(Number(seconds) * 1000, () => {
+  const cancelTimer = after(timeoutMs, () => {
     timeIsOver = true;
     end.abort();
   });
   try {
-    for await (const item of hub.watch({ actor, signal: end.signal })) {
+    for await (const item of watchItems(hub, { actor, signal: end.signal, filter, start })) {
       yield frameFromItem(item);
       if (item.kind === "Error") return;
     }
@@ -71,16 +112,21 @@ export async function* watchFrames(
   if (!timeIsOver) throw new JobError("Unavailable", "the watch has ended; start it again");
 }
 
-function frameFromItem(item: WatchItem): WatchJobEventResponse {
-  if (item.kind === "Heartbeat") return HEARTBEAT;
-  if (item.kind === "Error") {
-    return create(WatchJobEventResponseSchema, { type: EventType.ERROR, object: { status: { errMsg: item.message } } });
+const framesSoFar = new WeakMap<JobFrame, WatchJobEventResponse>();
+
+export function frameFromItem(item: WatchItem): WatchJobEventResponse {
+  const { kind, revision } = item;
+  if (kind === "Heartbeat") return create(WatchJobEventResponseSchema, { type: EventType.HEARTBEAT, revision });
+  if (kind === "Error") {
+    const object = { status: { errMsg: item.message } };
+    return create(WatchJobEventResponseSchema, { type: EventType.ERROR, object, revision });
   }
   const known = framesSoFar.get(item);
   if (known) return known;
   const frame = create(WatchJobEventResponseSchema, {
     type: FRAME_TYPES[item.kind],
     object: jobStatusFromView(item.view),
+    ...(item.inSnapshot ? { snapshotRevision: revision } : { revision, coalescedFrom: item.from }),
   });
   framesSoFar.set(item, frame);
   return frame;

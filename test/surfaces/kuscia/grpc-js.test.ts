@@ -70,7 +70,7 @@ describe("grpc-js", () => {
 
   it("watches, and its cancel ends the watch", async () => {
     const view = viewOf(definitionOf("job-2"));
-    front.hub.present = [{ kind: "Added", from: 1n, revision: 1n, view }];
+    front.hub.present = [{ kind: "Added", from: 1n, revision: 1n, inSnapshot: false, view }];
     const ended = front.hub.ended();
     const stream = client.WatchJob({});
     const frames = stream[Symbol.asyncIterator]() as AsyncIterator<Answer>;

@@ -1,4 +1,4 @@
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
@@ -17,7 +17,7 @@ const WATCH = "/api/v1/job/watch";
 
 function frame(kind: JobFrameKind, revision: bigint, state: "Pending" | "Running" | "Succeeded" = "Pending"): JobFrame {
   const view = viewOf(definitionOf("job-1"));
-  return { kind, from: revision, revision, view: { ...view, job: { ...view.job, state: moved(state) } } };
+  return { kind, from: revision, revision, inSnapshot: false, view: { ...view, job: { ...view.job, state: moved(state) } } };
 }
 
 let front: Front;
@@ -53,7 +53,7 @@ describe.each(Object.entries(TRANSPORTS))("WatchJob over %s", (_name, transport)
       type: EventType.DELETED,
       object: { jobId: "job-1", status: { state: "Succeeded" } },
     });
-    front.hub.emit({ kind: "Error", message: "watch again" });
+    front.hub.emit({ kind: "Error", message: "watch again", revision: 9n });
     expect(await next()).toMatchObject({ type: EventType.ERROR, object: { status: { errMsg: "watch again" } } });
     expect(await frames.next()).toMatchObject({ done: true });
   });
@@ -63,6 +63,44 @@ describe.each(Object.entries(TRANSPORTS))("WatchJob over %s", (_name, transport)
     const frames = createClient(JobService, transport(front.url)).watchJob({ timeoutSeconds: 1n });
     for await (const { type } of frames) types.push(type);
     expect(types).toEqual([EventType.ADDED, EventType.HEARTBEAT]);
+  });
+
+  it("says its revisions, and passes on what it is asked for", async () => {
+    front.hub.present = [{ ...frame("Added", 3n), from: 0n, inSnapshot: true }];
+    const started = front.hub.started();
+    const asked = { resumeRevision: 5n, jobIds: ["job-1"], domain: "bob", states: ["Running", "Failed"] };
+    const frames = createClient(JobService, transport(front.url)).watchJob(asked)[Symbol.asyncIterator]();
+    const next = async (): Promise<WatchJobEventResponse> => (await frames.next()).value as WatchJobEventResponse;
+    expect(await next()).toMatchObject({ revision: 0n, coalescedFrom: 0n, snapshotRevision: 3n });
+    expect(await next()).toMatchObject({ revision: 7n, coalescedFrom: 0n, snapshotRevision: 0n });
+    front.hub.emit({ ...frame("Modified", 9n), from: 8n });
+    expect(await next()).toMatchObject({ revision: 9n, coalescedFrom: 8n, snapshotRevision: 0n });
+    front.hub.emit({ kind: "Error", message: "slow", revision: 9n });
+    expect(await next()).toMatchObject({ type: EventType.ERROR, revision: 9n });
+    expect(await started).toMatchObject({
+      start: { kind: "After", revision: 5n },
+      filter: { jobIds: new Set(["job-1"]), domain: "bob", states: new Set(["Running", "Failed"]) },
+    });
+  });
+
+  it("refuses a filter that can match nothing, or is too long", async () => {
+    const cases: [MessageInitShape<typeof WatchJobRequestSchema>, RegExp][] = [
+      [{ states: ["Running", "Nope"] }, /^states\[1\]: must be one of AwaitingApproval, .*, got "Nope"$/],
+      [{ jobIds: ["a", ""] }, /^job_ids\[1\]: must not be empty$/],
+      [{ jobIds: Array.from({ length: 1001 }, (_, i) => `j-${i}`) }, /^job_ids: must be at most 1000, got 1001$/],
+      [{ domain: "No Domain" }, /^domain: must be a domain id, got "No Domain"$/],
+      [{ resumeRevision: -1n }, /^resume_revision: must not be negative, got -1$/],
+    ];
+    for (const [asked, message] of cases) {
+      const frames = createClient(JobService, transport(front.url)).watchJob(asked);
+      const error = ConnectError.from(
+        await frames[Symbol.asyncIterator]()
+          .next()
+          .catch((e: unknown) => e),
+      );
+      expect(error.code).toBe(Code.InvalidArgument);
+      expect(error.rawMessage).toMatch(message);
+    }
   });
 
   it("refuses a time that no watch can last", async () => {
@@ -100,7 +138,7 @@ describe("WatchJob over REST", () => {
   });
 
   it("sends its headers at once, also where the hub is silent", async () => {
-    front.hub.watch = () => ({ [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => undefined) }) });
+    front.hub.open = () => ({ next: () => undefined, ended: false, close: () => undefined });
     expect((await postJson(front.url + WATCH, {})).status).toBe(200);
   });
 

@@ -1,0 +1,153 @@
+/**
+ * What a watch begins with, until it has caught up with the hub: the jobs that are there, the history after a revision, or
+ * nothing. It is read page by page, as fast as the watcher takes it. When it is over, everything up to `covered` has been
+ * told, and what the hub has kept meanwhile follows without a gap or a repeat: `rest` drops or trims what a page had.
+ */
+
+import { maySee } from "../core/access.js";
+import { changesAfter } from "../store/changes.js";
+import { newestRevision } from "../store/events.js";
+import type { Pool } from "../store/pool.js";
+import { FIRST_UID, newestUid, viewsByJobId, viewsPage } from "../store/views.js";
+import { EVERYTHING, frameFromChange, type JobFrame, type WatchOptions } from "./frame.js";
+
+export type OpeningPage =
+  | { readonly kind: "Frames"; readonly frames: readonly JobFrame[] }
+  | { readonly kind: "Over"; readonly revision: bigint }
+  | { readonly kind: "Failed"; readonly message: string };
+
+export interface Opening {
+  /** The next page. After `Over` or `Failed` nothing more is asked. */
+  load(): Promise<OpeningPage>;
+  /** A frame of the hub as this watcher needs it; undefined where the opening contained it. */
+  rest(frame: JobFrame): JobFrame | undefined;
+}
+
+const PAGE = 200;
+const LAST_UID = "ffffffff-ffff-ffff-ffff-ffffffffffff";
+/** Revisions read at once. */
+export const WINDOW = 5_000n;
+
+export function openingOf(pool: Pool, options: WatchOptions): Opening {
+  const start = options.start ?? { kind: "Present" };
+  if (start.kind === "Present") return new Present(pool, options);
+  return new CatchUp(pool, start.kind === "After" ? start.revision : null);
+}
+
+/** Changes in windows of revisions, up to the newest. */
+class CatchUp implements Opening {
+  #position: bigint | null;
+
+  /** Null begins, and ends, with the newest. */
+  constructor(
+    readonly pool: Pool,
+    after: bigint | null,
+  ) {
+    this.#position = after;
+  }
+
+  async load(): Promise<OpeningPage> {
+    if (this.#position === null) {
+      this.#position = await newestRevision(this.pool);
+      return { kind: "Over", revision: this.#position };
+    }
+    const after = this.#position;
+    const changes = await changesAfter(this.pool, after, WINDOW);
+    if (changes.floor > after) return { kind: "Failed", message: pruned(changes.floor) };
+    if (after > changes.newest) return { kind: "Failed", message: unknown(after, changes.newest) };
+    this.#position = changes.revision;
+    if (changes.jobs.length === 0 && !changes.more) return { kind: "Over", revision: changes.revision };
+    return { kind: "Frames", frames: changes.jobs.map(frameFromChange) };
+  }
+
+  rest(frame: JobFrame): JobFrame | undefined {
+    return trimmed(frame, this.#position ?? 0n);
+  }
+}
+
+const pruned = (floor: bigint): string =>
+  `the history up to revision ${floor} is not kept any more; watch without resume_revision for the present jobs`;
+const unknown = (revision: bigint, newest: bigint): string =>
+  `revision ${revision} is not known here, the newest is ${newest}; watch without resume_revision for the present jobs`;
+
+/** What is left of a frame whose revisions up to `covered` have been told; undefined where nothing is. */
+function trimmed(frame: JobFrame, covered: bigint): JobFrame | undefined {
+  if (frame.revision <= covered) return undefined;
+  if (frame.from > covered) return frame;
+  return { ...frame, from: covered + 1n, kind: frame.kind === "Added" ? "Modified" : frame.kind };
+}
+
+/**
+ * The jobs that are there, in the order in which they were made. Each page is as of its own moment, so what changed in the
+ * early ones while the later ones were read is caught up with in the end.
+ */
+class Present implements Opening {
+  readonly #pages: { readonly lastUid: string; readonly revision: bigint }[] = [];
+  #last: string | undefined;
+  #after = FIRST_UID;
+  #catchUp: CatchUp | undefined;
+
+  constructor(
+    readonly pool: Pool,
+    readonly options: WatchOptions,
+  ) {}
+
+  async load(): Promise<OpeningPage> {
+    const { jobIds } = this.options.filter ?? EVERYTHING;
+    if (this.#catchUp) return this.#changed(this.#catchUp);
+    if (jobIds) return this.#pages.length === 0 ? this.#named([...jobIds]) : this.#end();
+    this.#last ??= await newestUid(this.pool);
+    return this.#after < this.#last ? this.#page(this.#last) : this.#end();
+  }
+
+  async #named(jobIds: readonly string[]): Promise<OpeningPage> {
+    const { revision, views } = await viewsByJobId(this.pool, jobIds);
+    // Jobs of these names that are made later come as changes, whatever their uids.
+    return this.#framesOf(views, LAST_UID, revision);
+  }
+
+  async #page(last: string): Promise<OpeningPage> {
+    const { domain, states } = this.options.filter ?? EVERYTHING;
+    const own = this.options.actor.role === "domain" ? this.options.actor.domain : null;
+    const wanted = { domains: [domain, own].filter((each) => each !== null), states: states && [...states] };
+    const { revision, views } = await viewsPage(this.pool, { after: this.#after, last, limit: PAGE, ...wanted });
+    this.#after = views.length < PAGE ? last : (views.at(-1)?.job.uid ?? last);
+    return this.#framesOf(views, this.#after, revision);
+  }
+
+  #framesOf(views: readonly JobFrame["view"][], lastUid: string, revision: bigint): OpeningPage {
+    this.#pages.push({ lastUid, revision });
+    const stamp = this.#pages[0]?.revision ?? revision;
+    const visible = views.filter((view) => maySee(this.options.actor, view.job));
+    const frames = visible.map((view) => ({ kind: "Added", from: 0n, revision: stamp, view, inSnapshot: true }) as const);
+    return { kind: "Frames", frames };
+  }
+
+  async #end(): Promise<OpeningPage> {
+    const first = this.#pages[0]?.revision;
+    if (first === undefined) {
+      const revision = await newestRevision(this.pool);
+      this.#pages.push({ lastUid: LAST_UID, revision });
+      return { kind: "Over", revision };
+    }
+    if (this.#pages.every((page) => page.revision === first)) return { kind: "Over", revision: first };
+    this.#catchUp = new CatchUp(this.pool, first);
+    return this.#changed(this.#catchUp);
+  }
+
+  async #changed(catchUp: CatchUp): Promise<OpeningPage> {
+    const page = await catchUp.load();
+    if (page.kind !== "Frames") return page;
+    return { kind: "Frames", frames: page.frames.flatMap((frame) => this.#beyondPage(frame) ?? []) };
+  }
+
+  rest(frame: JobFrame): JobFrame | undefined {
+    const rest = this.#catchUp ? this.#catchUp.rest(frame) : frame;
+    return rest && this.#beyondPage(rest);
+  }
+
+  #beyondPage(frame: JobFrame): JobFrame | undefined {
+    const page = this.#pages.find((each) => frame.view.job.uid <= each.lastUid);
+    return page ? trimmed(frame, page.revision) : frame;
+  }
+}
