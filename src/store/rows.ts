@@ -148,6 +148,34 @@ export function rowFromJob(job: Job, version: number, updatedAt: Instant): JobRo
   };
 }
 
+type FixedInJob =
+  | "job_id"
+  | "initiator"
+  | "max_parallelism"
+  | "schedule_mode"
+  | "custom_fields"
+  | "content_hash"
+  | "surface"
+  | "created_by"
+  | "created_at";
+
+/** As `rowFromTaskChange`. */
+export function rowFromJobChange(job: Job, version: number, updatedAt: Instant): Omit<JobRow, FixedInJob> {
+  const {
+    job_id: _j,
+    initiator: _i,
+    max_parallelism: _m,
+    schedule_mode: _s,
+    custom_fields: _f,
+    content_hash: _h,
+    surface: _l,
+    created_by: _b,
+    created_at: _t,
+    ...change
+  } = rowFromJob(job, version, updatedAt);
+  return change;
+}
+
 export function jobFromRow(row: JobRow): Job {
   return {
     uid: row.uid,
@@ -205,9 +233,12 @@ export function rowFromTask(jobUid: string, task: Task): TaskRow {
   };
 }
 
-/** What a move may have changed: the definition stays as it is, so it is not sent again. */
-export function rowFromTaskChange(jobUid: string, task: Task): Omit<TaskRow, "definition"> {
-  const { definition: _same, ...change } = rowFromTask(jobUid, task);
+type FixedInTask = "definition" | "alias" | "task_id" | "image_digest" | "priority" | "dependents";
+
+/** What a move may have changed: what stays as it was is not sent again. */
+export function rowFromTaskChange(jobUid: string, task: Task): Omit<TaskRow, FixedInTask> {
+  const row = rowFromTask(jobUid, task);
+  const { definition: _d, alias: _a, task_id: _t, image_digest: _i, priority: _p, dependents: _n, ...change } = row;
   return change;
 }
 

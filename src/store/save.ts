@@ -5,7 +5,7 @@ import type { JobDraft } from "../core/moves/draft.js";
 import type { Commit, JobChange } from "./changes.js";
 import type { Pool } from "./pool.js";
 import type { RequestKey } from "./slices.js";
-import { rowFromAttempt, rowFromCommand, rowFromEvent, rowFromJob, rowFromTask, rowFromTaskChange } from "./rows.js";
+import { rowFromAttempt, rowFromCommand, rowFromEvent, rowFromJob, rowFromJobChange, rowFromTask, rowFromTaskChange } from "./rows.js";
 
 export interface Saved {
   readonly draft: JobDraft;
@@ -102,7 +102,7 @@ function batchOf(entries: readonly Saved[], now: Instant): Batch {
       if (request) batch.newRequests.push(rowFromRequest(job, request));
       continue;
     }
-    batch.jobs.push(rowFromJob(job, job.version + 1, now));
+    batch.jobs.push(rowFromJobChange(job, job.version + 1, now));
     for (const index of draft.changedTasks) batch.tasks.push(rowFromTaskChange(job.uid, draft.task(index)));
     for (const uid of draft.newAttempts) pushAttempt(batch.newAttempts, draft, uid);
     for (const uid of draft.changedAttempts) pushAttempt(batch.attempts, draft, uid);
