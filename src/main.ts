@@ -103,7 +103,10 @@ async function start(
     pool,
     now: Date.now,
     onBatch: (writes) => metrics.batchWrites.observe(writes),
-    onCommit: (commit) => hub.take(commit),
+    onCommit: (commit) => {
+      hub.take(commit);
+      scheduler.take(commit);
+    },
     onFault: fault("writer"),
   });
   onStop(() => writer.close());
@@ -111,7 +114,6 @@ async function start(
   const hub = new WatchHub({
     pool,
     heartbeatMs: config.heartbeatMs,
-    ownWrite: () => writer.writing,
     onFault: fault("watch"),
   });
   const manual = [...(config.domains ?? [])].filter(([, domain]) => domain.approval === "manual").map(([domain]) => domain);
@@ -146,7 +148,9 @@ async function start(
   const listener = new Listener({
     connectionString,
     pollMs: POLL_MS,
-    onHint: ({ work, revision }) => {
+    onHint: async ({ work, revision }) => {
+      // What this process wrote it has handed over.
+      if (revision !== undefined && (await writer.wrote(revision))) return;
       hub.poke(revision);
       if (work) scheduler.poke();
     },

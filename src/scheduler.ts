@@ -2,8 +2,9 @@
  * From open tasks to attempts. Moves decide what may start (they open a task's attempt number) and what must stop; the
  * scheduler carries it to the runner of this process and brings the runner's reports back as moves.
  *
- * Nothing polls for work: a hint (a notification of the store, a freed reservation) makes one round, which claims what is
- * unclaimed and stops what must stop. Tickers are for time alone: deadlines, leases, and what a lost hint left behind.
+ * Nothing polls for work. What this process commits is handed over with the tasks that it opened; a hint (a notification of
+ * another process's commit, a freed reservation) makes one round, which claims what is unclaimed and stops what must
+ * stop. Tickers are for time alone: deadlines, leases, and what a lost hint left behind.
  *
  * Crashes. A claim is saved before the first process starts, so after a restart `adopt` asks the runner about every
  * attempt that the store holds open. A runner that does not come back loses its lease, and any other server ends its
@@ -21,6 +22,7 @@ import { Poked, type Service, Ticker } from "./service.js";
 import type { Writer } from "./store/batch.js";
 import { type HistoryBounds, pruneEvents } from "./store/events.js";
 import { pruneImageContents } from "./store/images.js";
+import type { Commit } from "./store/changes.js";
 import type { Pool } from "./store/pool.js";
 import {
   attemptsToStop,
@@ -57,7 +59,9 @@ export class Scheduler implements Service {
   /** Attempts that the runner holds for us, with what is being told about each, in order. */
   readonly #held = new Map<string, { readonly attempt: Attempt; reports: Promise<void> }>();
   readonly #stopAsked = new Set<string>();
-  readonly #claiming = new Set<string>();
+  readonly #claiming = new Map<string, Promise<void>>();
+  /** Some task was refused for want of room. */
+  #crowded = false;
   #open = false;
   #stopped = false;
 
@@ -96,6 +100,7 @@ export class Scheduler implements Service {
     this.#stopped = true;
     await Promise.all(this.#tickers.map((ticker) => ticker.stop()));
     await this.#round.stop();
+    await Promise.all(this.#claiming.values());
     await this.#options.runner.close();
     await Promise.all([...this.#held.values()].map((held) => held.reports));
   }
@@ -105,8 +110,16 @@ export class Scheduler implements Service {
     if (this.#open) this.#round.poke();
   }
 
+  /** What this process has committed: it need not be looked for. */
+  take({ opened, stops }: Commit): void {
+    if (!this.#open || this.#stopped) return;
+    for (const task of opened) void this.#claim(task);
+    if (stops) this.poke();
+  }
+
   async runOnce(): Promise<void> {
     const { pool, runner, now } = this.#options;
+    this.#crowded = false;
     for (const attempt of await attemptsToStop(pool, runner.id)) {
       if (this.#stopAsked.has(attempt.uid)) continue;
       this.#hold(attempt);
@@ -121,14 +134,20 @@ export class Scheduler implements Service {
     await Promise.all(open.map((task) => this.#claim(task)));
   }
 
+  /** Never fails: what cannot be claimed now is looked for again. */
   async #claim(open: OpenTask): Promise<void> {
+    const key = tryOf(open.jobUid, open.task.index, open.task.attempt);
+    if (this.#claiming.has(key)) return;
+    const claiming = this.#tryClaim(open).finally(() => this.#claiming.delete(key));
+    this.#claiming.set(key, claiming);
+    await claiming;
+  }
+
+  async #tryClaim(open: OpenTask): Promise<void> {
     const { runner, writer } = this.#options;
     const { jobUid, task } = open;
-    const key = tryOf(jobUid, task.index, task.attempt);
-    if (this.#claiming.has(key)) return;
     const target = { target: { uid: jobUid }, touch: task.index } as const;
     const foreign = task.parties.find((party) => !runner.serves(party.domain));
-    this.#claiming.add(key);
     try {
       if (foreign) {
         const message = `no runner serves domain "${foreign.domain}"`;
@@ -139,6 +158,7 @@ export class Scheduler implements Service {
       const launch = await this.#launches.build(open);
       const reservation = await runner.reserve(launch);
       if (!reservation.granted) {
+        this.#crowded = true;
         if (task.message === reservation.message) return;
         const move = { taskIndex: task.index, reason: "WaitingResources", message: reservation.message } as const;
         return await writer.change({ ...target, move: (draft, now) => waitForRoom(draft, { ...move, now }) });
@@ -147,8 +167,6 @@ export class Scheduler implements Service {
     } catch (error) {
       // Claimed elsewhere, stopped or deleted meanwhile: the state is right as it is.
       if (!(error instanceof JobError) || error.reason === "Internal") this.#options.onFault(error);
-    } finally {
-      this.#claiming.delete(key);
     }
   }
 
@@ -187,18 +205,22 @@ export class Scheduler implements Service {
     if (!this.#held.has(attempt.uid)) this.#held.set(attempt.uid, { attempt, reports: Promise.resolve() });
   }
 
-  /** Reports of one attempt are told in order; each until the store has taken or refused it. */
+  /**
+   * Each report is told until the store has taken or refused it. One does not wait for the other, so that a short attempt's
+   * start and end share a batch: writes are folded in the order of arrival, and a start after the end is refused.
+   */
   #report(uid: string, tell: (attempt: Attempt) => Promise<void>, told?: () => void): void {
     const held = this.#held.get(uid);
     if (!held) return;
-    held.reports = held.reports.then(() => this.#persist(() => tell(held.attempt))).then(told);
+    const telling = this.#persist(() => tell(held.attempt)).then(told);
+    held.reports = Promise.all([held.reports, telling]).then(() => undefined);
   }
 
   #letGo(uid: string): void {
     this.#held.delete(uid);
     this.#stopAsked.delete(uid);
     // Its room is free again.
-    this.poke();
+    if (this.#crowded) this.poke();
   }
 
   async #persist(tell: () => Promise<void>): Promise<void> {

@@ -51,8 +51,6 @@ export interface HubOptions {
   readonly heartbeatMs: number;
   /** Jobs a slow watcher may lag behind with. */
   readonly queueSize?: number;
-  /** Resolves when what this process is writing now has been handed over; undefined where it writes nothing. */
-  readonly ownWrite?: () => Promise<unknown> | undefined;
   readonly onFault: (error: unknown) => void;
 }
 
@@ -109,13 +107,7 @@ export class WatchHub implements Hub {
 
   /** There may be something new, up to the revision where one is said. Many pokes make one read. */
   poke(revision?: bigint): void {
-    const read = (): void => {
-      if (revision === undefined || revision > this.#position) this.#reader.poke();
-    };
-    // The notification of our own commit may be faster than its answer.
-    const writing = this.#options.ownWrite?.();
-    if (writing) void writing.finally(read).catch(() => undefined);
-    else read();
+    if (revision === undefined || revision > this.#position) this.#reader.poke();
   }
 
   /** What this process has committed. It need not be read where nothing came between. */

@@ -1,5 +1,5 @@
 import { v7 as uuid } from "uuid";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { claim } from "../src/core/moves/tasks.js";
 import type { JobView } from "../src/core/job.js";
 import { Scheduler } from "../src/scheduler.js";
@@ -20,11 +20,16 @@ beforeEach(async () => {
   store = await openTestStore();
   hub = new WatchHub({ pool: store.pool, heartbeatMs: 60_000, onFault: (error) => faults.push(error) });
   now = Date.now;
+  store.onCommit = (commit) => {
+    hub.take(commit);
+    for (const scheduler of schedulers) scheduler.take(commit);
+  };
   listener = new Listener({
     connectionString: store.url,
     pollMs: 60_000,
-    onHint: ({ work }) => {
-      hub.poke();
+    onHint: async ({ work, revision }) => {
+      if (revision !== undefined && (await store.writer.wrote(revision))) return;
+      hub.poke(revision);
       if (work) for (const scheduler of schedulers) scheduler.poke();
     },
     onFault: (error) => faults.push(error),
@@ -249,6 +254,15 @@ test("a claim that was saved though its answer was lost is taken up, and its att
   expect(runner.adopted.map((attempt) => attempt.uid).sort()).toEqual(instances.map((each) => each.attemptUid).sort());
   for (const attempt of runner.adopted) runner.reportLost(attempt.uid);
   await jobWhen("forgotten", isIn("Failed"));
+});
+
+test("what another process has committed is claimed too", async () => {
+  const runner = new FakeRunner();
+  await schedule(runner);
+  store.onCommit = () => undefined;
+  vi.spyOn(store.writer, "wrote").mockResolvedValue(false);
+  await submit("foreign");
+  await runner.startOf("a");
 });
 
 test("a job that waits for approval longer than is allowed is rejected", async () => {

@@ -354,7 +354,6 @@ test("what the process commits itself is handed over without a read; what anothe
   const own: WatchHub = new WatchHub({
     pool: counting,
     heartbeatMs: 60_000,
-    ownWrite: () => store.writer.writing,
     onFault: (error) => faults.push(error),
   });
   store.onCommit = (commit) => own.take(commit);

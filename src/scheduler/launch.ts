@@ -1,11 +1,11 @@
 /** From an open task to everything a runner needs, with the image's content as it was at submit. */
 
-import { JobError } from "../core/error.js";
+import { JobError, jobNotFound } from "../core/error.js";
 import { type AppImage, templateForRole } from "../core/image.js";
 import type { TaskLaunch } from "../runner.js";
 import { imagesByDigest } from "../store/images.js";
 import type { Pool } from "../store/pool.js";
-import type { OpenTask } from "../store/work.js";
+import { inputOf, type OpenTask } from "../store/work.js";
 
 const CACHED = 256;
 
@@ -17,6 +17,8 @@ export class LaunchBuilder {
 
   async build({ jobUid, jobId, task, inputConfig }: OpenTask): Promise<TaskLaunch> {
     const image = await this.#image(task.imageDigest);
+    const input = inputConfig ?? (await inputOf(this.pool, jobUid, task.index));
+    if (input === undefined) throw jobNotFound(jobId);
     return {
       jobUid,
       jobId,
@@ -24,7 +26,7 @@ export class LaunchBuilder {
       taskId: task.definition.taskId,
       alias: task.definition.alias,
       number: task.attempt,
-      inputConfig,
+      inputConfig: input,
       image,
       parties: task.definition.parties.map((definition) => {
         const template = templateForRole(image, definition.role);

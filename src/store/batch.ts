@@ -99,6 +99,8 @@ interface Told {
 
 const CHANGE_BYTES = 1_000;
 const MAX_ROUNDS = 50;
+/** Commits whose notification may still come. */
+const REMEMBERED = 1_000;
 
 export class Writer {
   readonly #options: Required<Omit<WriterOptions, "onBatch" | "onCommit" | "onFault">> &
@@ -107,6 +109,7 @@ export class Writer {
   #queuedBytes = 0;
   #running: Promise<void> | undefined;
   #writing: Promise<unknown> | undefined;
+  readonly #commits = new Set<bigint>();
   #closed = false;
 
   constructor(options: WriterOptions) {
@@ -120,9 +123,10 @@ export class Writer {
     };
   }
 
-  /** Settles when the statement that is under way has been answered and told; undefined where none is. */
-  get writing(): Promise<unknown> | undefined {
-    return this.#writing;
+  /** Whether the revision is the last one of a batch of ours. A notification may be faster than the batch's own answer. */
+  async wrote(revision: bigint): Promise<boolean> {
+    if (!this.#commits.has(revision)) await this.#writing?.catch(() => undefined);
+    return this.#commits.has(revision);
   }
 
   change<T>(request: ChangeRequest<T>): Promise<T> {
@@ -245,7 +249,7 @@ export class Writer {
 
   async #save(changed: readonly Entry[], now: Instant): Promise<ReadonlySet<string>> {
     const saving = saveDrafts(this.#options.pool, changed, now).then(({ won, commit }) => {
-      if (commit) this.#options.onCommit?.(commit);
+      if (commit) this.#remember(commit);
       return won;
     });
     this.#writing = saving;
@@ -254,6 +258,13 @@ export class Writer {
     } finally {
       this.#writing = undefined;
     }
+  }
+
+  #remember(commit: Commit): void {
+    this.#commits.add(commit.last);
+    const [oldest] = this.#commits;
+    if (this.#commits.size > REMEMBERED && oldest !== undefined) this.#commits.delete(oldest);
+    this.#options.onCommit?.(commit);
   }
 }
 

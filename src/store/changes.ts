@@ -2,6 +2,7 @@
 
 import type { JobView } from "../core/job.js";
 import { type Pool, read } from "./pool.js";
+import type { OpenTask } from "./work.js";
 import { groupBy, type JobRow, jobFromRow, type TaskRow, taskFromRow } from "./rows.js";
 
 export interface JobChange {
@@ -22,6 +23,10 @@ export interface Commit {
   readonly last: bigint;
   /** In the order of `last`; null where a job is not known as a whole here. */
   readonly changes: readonly JobChange[] | null;
+  /** Tasks that a runner may claim from now on. */
+  readonly opened: readonly OpenTask[];
+  /** There are attempts that have to end. */
+  readonly stops: boolean;
 }
 
 export interface Changes {

@@ -16,7 +16,7 @@ export interface ListenerOptions {
   readonly connectionString: string;
   /** Longest time that a lost notification may go unnoticed. */
   readonly pollMs: number;
-  readonly onHint: (hint: Hint) => void;
+  readonly onHint: (hint: Hint) => void | Promise<void>;
   readonly onFault: (error: unknown) => void;
 }
 
@@ -55,7 +55,7 @@ export class Listener {
       connectionTimeoutMillis: 10_000,
       query_timeout: 10_000,
     });
-    client.on("notification", (message) => this.#options.onHint(hintFrom(message.payload)));
+    client.on("notification", (message) => void this.#options.onHint(hintFrom(message.payload)));
     client.on("error", (error) => this.#lost(client, error));
     client.on("end", () => this.#lost(client, undefined));
     try {
@@ -92,12 +92,12 @@ export class Listener {
   }
 
   #hint(): void {
-    if (!this.#stopped) this.#options.onHint({ work: true });
+    if (!this.#stopped) void this.#options.onHint({ work: true });
   }
 
   /** The slow poll: also proves the connection, so that a half-open one is noticed. */
   #tick(): void {
-    this.#options.onHint({ work: true });
+    void this.#options.onHint({ work: true });
     const client = this.#client;
     client?.query("select 1").catch((error: unknown) => this.#lost(client, error));
   }

@@ -1,10 +1,11 @@
 /** Saves the drafts of one batch in one statement. */
 
-import type { Instant, Job } from "../core/job.js";
+import type { Instant, Job, Task } from "../core/job.js";
 import type { JobDraft } from "../core/moves/draft.js";
 import type { Commit, JobChange } from "./changes.js";
 import type { Pool } from "./pool.js";
 import type { RequestKey } from "./slices.js";
+import type { OpenTask } from "./work.js";
 import { rowFromAttempt, rowFromCommand, rowFromEvent, rowFromJob, rowFromJobChange, rowFromTask, rowFromTaskChange } from "./rows.js";
 
 export interface Saved {
@@ -37,16 +38,38 @@ function commitOf(entries: readonly Saved[], last: bigint): Commit {
   const total = entries.reduce((sum, { draft }) => sum + draft.events.length, 0);
   const first = last - BigInt(total) + 1n;
   const changes: JobChange[] = [];
+  const opened: OpenTask[] = [];
+  let stops = false;
   let next = first;
   for (const { draft, isNew } of entries) {
+    for (const task of touchedTasks(draft, isNew)) {
+      stops ||= task.runner !== null && task.stopping !== null;
+      if (isClaimable(task)) opened.push(openTask(draft, task));
+    }
     if (draft.events.length === 0) continue;
     const from = next;
     next += BigInt(draft.events.length);
-    const tasks = [...draft.tasks.values()].sort((one, other) => one.index - other.index);
     const { job, deleted } = draft;
-    changes.push({ uid: job.uid, first: from, last: next - 1n, created: isNew, deleted, view: { job, tasks } });
+    // The last state of a deleted job is the one before, as the tombstone keeps it.
+    const last = deleted ? draft.origin : { job, tasks: [...draft.tasks.values()] };
+    const view = { job: last.job, tasks: last.tasks.toSorted((one, other) => one.index - other.index) };
+    changes.push({ uid: job.uid, first: from, last: next - 1n, created: isNew, deleted, view });
   }
-  return { first, last, changes: entries.every(({ draft }) => draft.complete) ? changes : null };
+  return { first, last, changes: entries.every(({ draft }) => draft.complete) ? changes : null, opened, stops };
+}
+
+function touchedTasks(draft: JobDraft, isNew: boolean): Task[] {
+  if (draft.deleted) return [];
+  return isNew ? [...draft.tasks.values()] : [...draft.changedTasks].map((index) => draft.task(index));
+}
+
+/** A task whose pause before the next try is not over is woken by the clock. */
+function isClaimable(task: Task): boolean {
+  return task.live && task.runner === null && task.stopping === null && task.notBefore === null;
+}
+
+function openTask({ job, inputs }: JobDraft, task: Task): OpenTask {
+  return { jobUid: job.uid, jobId: job.jobId, task, inputConfig: inputs.get(task.index) ?? null };
 }
 
 /** Rows by what is to be done with them, as `apply_batch` takes them. */

@@ -8,8 +8,8 @@ export interface OpenTask {
   readonly jobUid: string;
   readonly jobId: string;
   readonly task: Task;
-  /** What its app is told. */
-  readonly inputConfig: string;
+  /** What its app is told; null where it has not been read. */
+  readonly inputConfig: string | null;
 }
 
 interface OpenTaskRow {
@@ -31,6 +31,11 @@ export async function unclaimedTasks(pool: Pool, now: Date, limit: number): Prom
     task: taskFromRow(row.task),
     inputConfig: row.input_config,
   }));
+}
+
+export async function inputOf(pool: Pool, jobUid: string, taskIndex: number): Promise<string | undefined> {
+  const text = "select input_config from task_inputs where job_uid = $1 and idx = $2";
+  return (await read<{ input_config: string }>(pool, text, [jobUid, taskIndex]))[0]?.input_config;
 }
 
 async function attempts(pool: Pool, where: string, values: readonly unknown[]): Promise<Attempt[]> {

@@ -37,7 +37,11 @@ export class JobDraft {
   #job: Job;
   #changed = false;
 
+  /** As it was loaded. */
+  readonly origin: Slice;
+
   constructor(slice: Slice) {
+    this.origin = slice;
     this.#job = slice.job;
     this.complete = slice.complete;
     for (const task of slice.tasks) this.tasks.set(task.index, task);
