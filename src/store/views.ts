@@ -87,7 +87,16 @@ export function viewsPage(pool: Pool, { after, last, limit, domains, states }: P
 
 export const FIRST_UID = "00000000-0000-0000-0000-000000000000";
 
-export async function newestUid(pool: Pool): Promise<string> {
-  const rows = await read<{ uid: string }>(pool, "select uid from jobs order by uid desc limit 1", []);
-  return rows[0]?.uid ?? FIRST_UID;
+export interface Newest {
+  /** Of the job that was made last; `FIRST_UID` where there is none. */
+  readonly uid: string;
+  readonly revision: bigint;
+}
+
+/** Both as of one moment. */
+export async function newest(pool: Pool): Promise<Newest> {
+  const text = `select (select uid from jobs order by uid desc limit 1) as uid,
+    greatest((select coalesce(max(revision), 0) from events), (select floor from history))::text as revision`;
+  const rows = await read<{ uid: string | null; revision: string }>(pool, text, []);
+  return { uid: rows[0]?.uid ?? FIRST_UID, revision: BigInt(rows[0]?.revision ?? 0) };
 }

@@ -8,7 +8,7 @@ import { maySee } from "../core/access.js";
 import { changesAfter } from "../store/changes.js";
 import { newestRevision } from "../store/events.js";
 import type { Pool } from "../store/pool.js";
-import { FIRST_UID, newestUid, viewsByJobId, viewsPage } from "../store/views.js";
+import { FIRST_UID, newest, type Newest, viewsByJobId, viewsPage } from "../store/views.js";
 import { EVERYTHING, frameFromChange, type JobFrame, type WatchOptions } from "./frame.js";
 
 export type OpeningPage =
@@ -83,7 +83,8 @@ function trimmed(frame: JobFrame, covered: bigint): JobFrame | undefined {
  */
 class Present implements Opening {
   readonly #pages: { readonly lastUid: string; readonly revision: bigint }[] = [];
-  #last: string | undefined;
+  /** Jobs up to this one are paged; those that were made after this revision come as changes. */
+  #end: Newest | undefined;
   #after = FIRST_UID;
   #catchUp: CatchUp | undefined;
 
@@ -95,12 +96,14 @@ class Present implements Opening {
   async load(): Promise<OpeningPage> {
     const { jobIds } = this.options.filter ?? EVERYTHING;
     if (this.#catchUp) return this.#changed(this.#catchUp);
-    if (jobIds) return this.#pages.length === 0 ? this.#named([...jobIds]) : this.#end();
-    this.#last ??= await newestUid(this.pool);
-    return this.#after < this.#last ? this.#page(this.#last) : this.#end();
+    if (jobIds) return this.#named([...jobIds]);
+    this.#end ??= await newest(this.pool);
+    return this.#after < this.#end.uid ? this.#page(this.#end.uid) : this.#over(this.#end.revision);
   }
 
   async #named(jobIds: readonly string[]): Promise<OpeningPage> {
+    const [only] = this.#pages;
+    if (only) return { kind: "Over", revision: only.revision };
     const { revision, views } = await viewsByJobId(this.pool, jobIds);
     // Jobs of these names that are made later come as changes, whatever their uids.
     return this.#framesOf(views, LAST_UID, revision);
@@ -117,21 +120,14 @@ class Present implements Opening {
 
   #framesOf(views: readonly JobFrame["view"][], lastUid: string, revision: bigint): OpeningPage {
     this.#pages.push({ lastUid, revision });
-    const stamp = this.#pages[0]?.revision ?? revision;
     const visible = views.filter((view) => maySee(this.options.actor, view.job));
-    const frames = visible.map((view) => ({ kind: "Added", from: 0n, revision: stamp, view, inSnapshot: true }) as const);
+    const frames = visible.map((view) => ({ kind: "Added", from: 0n, revision, view, inSnapshot: true }) as const);
     return { kind: "Frames", frames };
   }
 
-  async #end(): Promise<OpeningPage> {
-    const first = this.#pages[0]?.revision;
-    if (first === undefined) {
-      const revision = await newestRevision(this.pool);
-      this.#pages.push({ lastUid: LAST_UID, revision });
-      return { kind: "Over", revision };
-    }
-    if (this.#pages.every((page) => page.revision === first)) return { kind: "Over", revision: first };
-    this.#catchUp = new CatchUp(this.pool, first);
+  async #over(revision: bigint): Promise<OpeningPage> {
+    if (this.#pages.every((page) => page.revision === revision)) return { kind: "Over", revision };
+    this.#catchUp = new CatchUp(this.pool, revision);
     return this.#changed(this.#catchUp);
   }
 
@@ -142,7 +138,7 @@ class Present implements Opening {
   }
 
   rest(frame: JobFrame): JobFrame | undefined {
-    const rest = this.#catchUp ? this.#catchUp.rest(frame) : frame;
+    const rest = this.#catchUp ? this.#catchUp.rest(frame) : trimmed(frame, this.#end?.revision ?? 0n);
     return rest && this.#beyondPage(rest);
   }
 

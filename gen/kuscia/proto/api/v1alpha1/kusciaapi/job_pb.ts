@@ -1493,7 +1493,7 @@ export type WatchJobEventResponse = Message<"kuscia.proto.api.v1alpha1.kusciaapi
   coalescedFrom: bigint;
 
   /**
-   * In an event of the snapshot: the revision that the snapshot holds at least.
+   * In an event of the snapshot: everything of the job up to this revision is in it.
    *
    * @generated from field: int64 snapshot_revision = 1002;
    */
