@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { checkImages } from "./core/access.js";
-import { invalid, JobError } from "./core/error.js";
+import { invalid, JobError, quoted } from "./core/error.js";
 import { type AppImage, imageNotFound } from "./core/image.js";
 import type { Actor } from "./core/job.js";
 import { canonicalJson } from "./jobs.js";
@@ -97,17 +97,17 @@ export function createImages(options: ImagesOptions): Images {
     async queryMany(names, actor) {
       checkImages(actor);
       const found = new Map((await imagesByName(pool, names)).map(({ image }) => [image.name, image]));
-      const missing = names.filter((name) => !found.has(name));
+      const missing = [...new Set(names)].filter((name) => !found.has(name));
       if (missing.length > 0) {
-        const list = missing.map((name) => `"${name}"`).join(", ");
-        throw new JobError("NotFound", `app image ${list} not found`, { metadata: { app_image: missing.join(",") } });
+        const list = `${missing.length === 1 ? "image" : "images"} ${missing.map(quoted).join(", ")}`;
+        throw new JobError("NotFound", `app ${list} not found`, { metadata: { app_image: missing.join(",") } });
       }
       return names.flatMap((name) => found.get(name) ?? []);
     },
 
     async list(pageSize, pageToken, actor) {
       checkImages(actor);
-      if (pageSize < 0) throw invalid("page_size", "must not be negative");
+      if (pageSize < 0) throw invalid("page_size", `must not be negative, got ${pageSize}`);
       const limit = Math.min(pageSize === 0 ? 10 : pageSize, 1000);
       const stored = await imagesPage(pool, nameFromToken(pageToken), limit + 1);
       const images = stored.slice(0, limit).map(({ image }) => image);

@@ -7,7 +7,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { v7 as uuid, validate as isUuid } from "uuid";
 import { checkCommand, checkSubmit, maySee, type PartyCommands } from "./core/access.js";
 import { checkDefinition, domainsOf, type Limits } from "./core/dag.js";
-import { invalid, JobError, jobNotFound } from "./core/error.js";
+import { invalid, JobError, jobNotFound, quoted } from "./core/error.js";
 import { templateForRole } from "./core/image.js";
 import { type Actor, actorName, type JobDefinition, type JobRecord, type JobState, type JobView, type TaskRequest, type Verb } from "./core/job.js";
 import { approve, command } from "./core/moves/commands.js";
@@ -188,12 +188,12 @@ function resolveLaunches(asked: JobDefinition, context: CreateContext, actor: Ac
     const owner = actor.role === "domain" ? "another job" : `job "${taken}"`;
     if (taken !== undefined) throw invalid(`tasks[${i}].task_id`, `"${task.taskId}" is used by ${owner} already`);
     const resolved = context.images.get(task.appImage);
-    if (!resolved) throw invalid(`tasks[${i}].app_image`, `app image "${task.appImage}" not found`);
+    if (!resolved) throw invalid(`tasks[${i}].app_image`, `app image ${quoted(task.appImage)} not found`);
     const replicas = task.parties.map((party, p) => {
       const template = templateForRole(resolved.image, party.role);
       if (template) return template.replicas;
       const where = `tasks[${i}].parties[${p}].role`;
-      throw invalid(where, `app image "${task.appImage}" has no deploy template for role "${party.role}"`);
+      throw invalid(where, `app image ${quoted(task.appImage)} has no deploy template for role "${party.role}"`);
     });
     return { imageDigest: resolved.digest, replicas };
   });
