@@ -10,7 +10,7 @@ import { contradictions, SCALARS, schema, type Settings } from "./config/setting
 import type { PartyCommands } from "./core/access.js";
 import { DEFAULT_LIMITS, type Limits } from "./core/dag.js";
 import type { ImageCommands } from "./core/image-commands.js";
-import type { RateLimit } from "./core/rate.js";
+import { type RateLimit, rateLimitOf } from "./core/rate.js";
 
 export { isLoopback } from "./config/settings.js";
 
@@ -178,8 +178,7 @@ function tlsFrom({ protocol, tls }: Settings, path: (text: string) => string | n
 
 function rateLimitFrom(given: Settings["rate-limit"]): RateLimit | null {
   if (!given) return null;
-  const perSecond = given["per-second"];
-  return { perSecond, burst: given.burst ?? Math.max(1, Math.ceil(perSecond)) };
+  return rateLimitOf(given["per-second"], given.burst);
 }
 
 function domainFrom(

@@ -169,9 +169,10 @@ export function createServer(options: ServerOptions): Server {
       const message = `content encoding "${encoding}" is not served; send the body as it is`;
       return refuse({ kind: "ContentType", status: 415, message });
     }
-    const body = await readBody(bodyOf(request), head.headers.get("content-length"), maxBodyBytes);
+    const limit = Math.min(maxBodyBytes, admission.maxBodyBytes ?? maxBodyBytes);
+    const body = await readBody(bodyOf(request), head.headers.get("content-length"), limit);
     if (body === undefined) {
-      const message = `the body is larger than the limit of ${maxBodyBytes} bytes`;
+      const message = `the body is larger than the limit of ${limit} bytes`;
       return refuse({ kind: "TooLarge", status: 413, message });
     }
     if (mayBeJson(contentType) && isTooDeep(body)) {
