@@ -9,7 +9,7 @@ import { ConfigError } from "./config.js";
 import { type ClientCertificate, type Identity, identify } from "./core/access.js";
 import { DOMAIN_ID } from "./core/dag.js";
 import type { Actor } from "./core/job.js";
-import { type Bucket, type RateLimit, takeOne } from "./core/rate.js";
+import { type Bucket, narrower, type RateLimit, takeOne } from "./core/rate.js";
 import { KeptFile } from "./kept-file.js";
 
 export type Admission =
@@ -18,6 +18,8 @@ export type Admission =
       readonly actor: Actor;
       /** True where no token was shown: a browser may have sent the request for a web page. */
       readonly ambient: boolean;
+      /** The credential's own bound of a body, in bytes; absent, or wider than the server's = the server's. */
+      readonly maxBodyBytes?: number;
       /** Whether the same credential would still make the same caller; absent = for ever. Counts no request. */
       readonly holds?: () => boolean;
     }
@@ -35,7 +37,7 @@ export interface AccessOptions {
   readonly certificates: boolean;
   /** Null = every well-formed name is a domain's. */
   readonly domains: ReadonlySet<string> | null;
-  /** Null = no limit. For each credential by itself. */
+  /** Null = no limit. For each credential by itself, which may have a narrower one of its own. */
   readonly rateLimit: RateLimit | null;
   readonly now: () => number;
   /** A file has changed: what is in force now, or why the old content stays. */
@@ -62,17 +64,19 @@ export function createAuthenticator(options: AccessOptions): Authenticate {
     };
     const identity = whoIsIt();
     if (!identity) return { kind: "Unauthenticated" };
-    if (rateLimit) {
-      const { bucket, waitMs } = takeOne(buckets.get(identity.credential), rateLimit, now());
+    const { actor, ambient, bounds } = identity;
+    const limit = narrower(rateLimit, bounds.rateLimit);
+    if (limit) {
+      const { bucket, waitMs } = takeOne(buckets.get(identity.credential), limit, now());
       buckets.set(identity.credential, bucket);
       if (waitMs > 0) return { kind: "TooMany", waitMs };
     }
-    const { actor, ambient } = identity;
     const holds = (): boolean => {
       const latest = whoIsIt()?.actor;
       return latest?.role === actor.role && latest.domain === actor.domain;
     };
-    return { kind: "Admitted", actor, ambient, ...(open ? {} : { holds }) };
+    const { maxBodyBytes } = bounds;
+    return { kind: "Admitted", actor, ambient, ...(maxBodyBytes === null ? {} : { maxBodyBytes }), ...(open ? {} : { holds }) };
   };
 }
 

@@ -9,7 +9,8 @@ import { parse as parseYaml } from "yaml";
 import { contradictions, SCALARS, schema, type Settings } from "./config/settings.js";
 import type { PartyCommands } from "./core/access.js";
 import { DEFAULT_LIMITS, type Limits } from "./core/dag.js";
-import type { RateLimit } from "./core/rate.js";
+import type { ImageCommands } from "./core/image-commands.js";
+import { type RateLimit, rateLimitOf } from "./core/rate.js";
 
 export { isLoopback } from "./config/settings.js";
 
@@ -17,6 +18,8 @@ export interface DomainConfig {
   /** Folder of the domain's own data; absent = under the data directory. */
   readonly dataDirectory?: string;
   readonly approval: "auto" | "manual";
+  /** Beside the rule for all domains, of what its parties run. */
+  readonly imageCommands?: ImageCommands;
 }
 
 /** Absolute paths of PEM files. */
@@ -49,7 +52,8 @@ export interface Config {
   readonly partyCommands: PartyCommands;
   /** For each credential; null = no limit. */
   readonly rateLimit: RateLimit | null;
-  readonly imageCommands: "any" | "none" | ReadonlySet<string>;
+  /** Of images made through the API. */
+  readonly imageCommands: ImageCommands;
   readonly capacity: { readonly cpu?: string; readonly memory?: string };
   readonly portRange: readonly [number, number];
   /** Where the commands of apps are looked up: the server's own PATH. */
@@ -132,7 +136,7 @@ function parseConfig(sources: Sources): Config {
     credentialsFile: path(data.credentials),
     partyCommands: data["party-commands"],
     rateLimit: rateLimitFrom(data["rate-limit"]),
-    imageCommands: Array.isArray(data["image-commands"]) ? new Set(data["image-commands"]) : data["image-commands"],
+    imageCommands: data["image-commands"],
     capacity: {
       ...(data.runner.cpu === undefined ? {} : { cpu: data.runner.cpu }),
       ...(data.runner.memory === undefined ? {} : { memory: data.runner.memory }),
@@ -174,16 +178,20 @@ function tlsFrom({ protocol, tls }: Settings, path: (text: string) => string | n
 
 function rateLimitFrom(given: Settings["rate-limit"]): RateLimit | null {
   if (!given) return null;
-  const perSecond = given["per-second"];
-  return { perSecond, burst: given.burst ?? Math.max(1, Math.ceil(perSecond)) };
+  return rateLimitOf(given["per-second"], given.burst);
 }
 
 function domainFrom(
-  entry: { data?: string | undefined; approval: "auto" | "manual" } | null,
+  entry: NonNullable<Settings["domains"]>[string],
   path: (text: string | undefined) => string | null,
 ): DomainConfig {
   const dataDirectory = path(entry?.data);
-  return { approval: entry?.approval ?? "auto", ...(dataDirectory === null ? {} : { dataDirectory }) };
+  const imageCommands = entry?.["image-commands"];
+  return {
+    approval: entry?.approval ?? "auto",
+    ...(dataDirectory === null ? {} : { dataDirectory }),
+    ...(imageCommands === undefined ? {} : { imageCommands }),
+  };
 }
 
 /** `muster.yaml` of the working directory where it exists, or the file that `--config` names. */

@@ -2,8 +2,9 @@
 
 import { createHash } from "node:crypto";
 import { checkImages } from "./core/access.js";
-import { invalid, JobError } from "./core/error.js";
+import { invalid, JobError, quoted } from "./core/error.js";
 import { type AppImage, imageNotFound } from "./core/image.js";
+import { checkCommands, type ImageCommands } from "./core/image-commands.js";
 import type { Actor } from "./core/job.js";
 import { canonicalJson } from "./jobs.js";
 import { deleteImage, imagesByName, imagesPage, type StoredImage, writeImage } from "./store/images.js";
@@ -37,11 +38,8 @@ export interface Images {
 
 export interface ImagesOptions {
   readonly pool: Pool;
-  /**
-   * Making an image through the API is permission to execute its command. `any` lets master credentials do it, a list
-   * narrows the first word of every command to it, `none` turns it off (images then come from files only).
-   */
-  readonly commands: "any" | "none" | ReadonlySet<string>;
+  /** What images made through the API may execute. Jobs ask once more, also for each domain. */
+  readonly commands: ImageCommands;
 }
 
 export function createImages(options: ImagesOptions): Images {
@@ -49,16 +47,7 @@ export function createImages(options: ImagesOptions): Images {
 
   const mayWrite = (image: AppImage, actor: Actor): void => {
     checkImages(actor);
-    if (options.commands === "any") return;
-    if (options.commands === "none") throw new JobError("Forbidden", "this server takes app images from its own files only");
-    for (const [t, template] of image.deployTemplates.entries()) {
-      for (const [c, container] of template.containers.entries()) {
-        const program = container.command[0] ?? container.args[0] ?? "";
-        if (options.commands.has(program)) continue;
-        const field = `deploy_templates[${t}].containers[${c}].command`;
-        throw new JobError("Forbidden", `${field}: "${program}" is not among the commands that this server allows`, { field });
-      }
-    }
+    checkCommands(image, options.commands);
   };
 
   const one = async (name: string): Promise<AppImage> => {
@@ -75,7 +64,7 @@ export function createImages(options: ImagesOptions): Images {
     },
 
     async update(change, actor) {
-      const image = { ...(await one(change.name)), ...change };
+      const image = { ...(await one(change.name)), ...change, ...(change.deployTemplates && { templatesFromApi: true as const }) };
       mayWrite(image, actor);
       if (!(await writeImage(pool, digested(image), "replace"))) throw imageNotFound(change.name);
     },
@@ -97,17 +86,17 @@ export function createImages(options: ImagesOptions): Images {
     async queryMany(names, actor) {
       checkImages(actor);
       const found = new Map((await imagesByName(pool, names)).map(({ image }) => [image.name, image]));
-      const missing = names.filter((name) => !found.has(name));
+      const missing = [...new Set(names)].filter((name) => !found.has(name));
       if (missing.length > 0) {
-        const list = missing.map((name) => `"${name}"`).join(", ");
-        throw new JobError("NotFound", `app image ${list} not found`, { metadata: { app_image: missing.join(",") } });
+        const list = `${missing.length === 1 ? "image" : "images"} ${missing.map(quoted).join(", ")}`;
+        throw new JobError("NotFound", `app ${list} not found`, { metadata: { app_image: missing.join(",") } });
       }
       return names.flatMap((name) => found.get(name) ?? []);
     },
 
     async list(pageSize, pageToken, actor) {
       checkImages(actor);
-      if (pageSize < 0) throw invalid("page_size", "must not be negative");
+      if (pageSize < 0) throw invalid("page_size", `must not be negative, got ${pageSize}`);
       const limit = Math.min(pageSize === 0 ? 10 : pageSize, 1000);
       const stored = await imagesPage(pool, nameFromToken(pageToken), limit + 1);
       const images = stored.slice(0, limit).map(({ image }) => image);

@@ -7,8 +7,9 @@ import { createHash, randomBytes } from "node:crypto";
 import { v7 as uuid, validate as isUuid } from "uuid";
 import { checkCommand, checkSubmit, maySee, type PartyCommands } from "./core/access.js";
 import { checkDefinition, domainsOf, type Limits } from "./core/dag.js";
-import { invalid, JobError, jobNotFound } from "./core/error.js";
+import { invalid, JobError, jobNotFound, quoted } from "./core/error.js";
 import { templateForRole } from "./core/image.js";
+import { checkPartyCommands, type ImageRules } from "./core/image-commands.js";
 import { type Actor, actorName, type JobDefinition, type JobRecord, type JobState, type JobView, type TaskRequest, type Verb } from "./core/job.js";
 import { approve, command } from "./core/moves/commands.js";
 import { submit } from "./core/moves/submit.js";
@@ -80,6 +81,8 @@ export interface JobsOptions {
   readonly manualDomains: ReadonlySet<string>;
   /** `safe` where left out. */
   readonly partyCommands?: PartyCommands;
+  /** Any command may run where left out. */
+  readonly imageRules?: ImageRules;
 }
 
 const REQUEST_ID = /^[^\p{Cc}\p{Cs}]{0,128}$/u;
@@ -104,7 +107,7 @@ export function createJobs(options: JobsOptions): Jobs {
         request: requestId === "" ? null : { caller: actorName(actor), id: requestId },
         bytes: content.length,
         build: (context) => {
-          const launches = resolveLaunches(asked, context, actor);
+          const launches = resolveLaunches(asked, context, actor, options.imageRules);
           const { surface } = submission;
           const { manualDomains } = options;
           return submit({ uid: uuid(), definition, contentHash, surface, actor, now: context.now, manualDomains, launches });
@@ -181,19 +184,25 @@ function withTaskIds(definition: JobDefinition): JobDefinition {
 }
 
 /** What only the store knows: that images and task_ids are as the request needs them. Fields are the request's own. */
-function resolveLaunches(asked: JobDefinition, context: CreateContext, actor: Actor): { imageDigest: string; replicas: number[] }[] {
+function resolveLaunches(
+  asked: JobDefinition,
+  context: CreateContext,
+  actor: Actor,
+  rules: ImageRules = { everywhere: "any", byDomain: new Map() },
+): { imageDigest: string; replicas: number[] }[] {
   return asked.tasks.map((task, i) => {
     const taken = task.taskId === "" ? undefined : context.takenTaskIds.get(task.taskId);
     // The owner is named only to who may see every job.
     const owner = actor.role === "domain" ? "another job" : `job "${taken}"`;
     if (taken !== undefined) throw invalid(`tasks[${i}].task_id`, `"${task.taskId}" is used by ${owner} already`);
     const resolved = context.images.get(task.appImage);
-    if (!resolved) throw invalid(`tasks[${i}].app_image`, `app image "${task.appImage}" not found`);
+    if (!resolved) throw invalid(`tasks[${i}].app_image`, `app image ${quoted(task.appImage)} not found`);
     const replicas = task.parties.map((party, p) => {
+      const field = `tasks[${i}].parties[${p}]`;
       const template = templateForRole(resolved.image, party.role);
-      if (template) return template.replicas;
-      const where = `tasks[${i}].parties[${p}].role`;
-      throw invalid(where, `app image "${task.appImage}" has no deploy template for role "${party.role}"`);
+      if (!template) throw invalid(`${field}.role`, `app image ${quoted(task.appImage)} has no deploy template for role "${party.role}"`);
+      checkPartyCommands({ field, domain: party.domain, image: resolved.image, template }, rules);
+      return template.replicas;
     });
     return { imageDigest: resolved.digest, replicas };
   });

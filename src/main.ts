@@ -118,7 +118,11 @@ async function start(
   });
   const manual = [...(config.domains ?? [])].filter(([, domain]) => domain.approval === "manual").map(([domain]) => domain);
   const { limits, partyCommands } = config;
-  const jobs = createJobs({ pool, writer, limits, domains, manualDomains: new Set(manual), partyCommands });
+  const imageRules = {
+    everywhere: config.imageCommands,
+    byDomain: new Map([...(config.domains ?? [])].map(([domain, { imageCommands = "any" }]) => [domain, imageCommands])),
+  };
+  const jobs = createJobs({ pool, writer, limits, domains, manualDomains: new Set(manual), partyCommands, imageRules });
   const images = createImages({ pool, commands: config.imageCommands });
   if (config.appImagesDirectory !== null) {
     const loaded = await loadAppImages(config.appImagesDirectory);

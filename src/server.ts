@@ -8,6 +8,7 @@
  *
  *   400  a Host that is none, a target that is no URL      403  a foreign web page, or a foreign name on loopback
  *   401  no valid credential (empty body on plain routes)  404  a path and method that no surface claims
+ *   307  a known path with a slash too many
  *   413  a body over the limit, 415  a content type that any web page could send (both in the surface's words)
  *   429  more requests than the credential may send (in the surface's words)
  *
@@ -135,6 +136,8 @@ export function createServer(options: ServerOptions): Server {
     if (!match && calls !== "connect") return sendGrpcRefusal(response, head, GRPC_REFUSALS[admission.kind]);
     if (admission.kind === "Unauthenticated") return sendEmpty(response, 401);
     if (!match && admission.kind === "TooMany") return sendText(response, 429, TOO_MANY);
+    const slashed = !match && routes.find(head.method, head.url.pathname.replace(/\/$/, ""));
+    if (slashed) return sendRedirect(response, head.url);
     if (!match) return sendText(response, 404, "404 page not found");
     await serveRoute(match, admission, head, request, response);
   }
@@ -154,7 +157,7 @@ export function createServer(options: ServerOptions): Server {
   ): Promise<void> {
     const signal = signalOf(response, shutdown.signal, standing.signalOf(admission, response));
     const refuse = (refusal: Refusal): Promise<void> =>
-      sendRest(match.surface.refuse?.(refusal) ?? plainRefusal(refusal), response, signal);
+      sendRest(match.route.refuse?.(refusal) ?? match.surface.refuse?.(refusal) ?? plainRefusal(refusal), response, signal);
     if (admission.kind === "TooMany") return refuse({ kind: "TooMany", status: 429, message: TOO_MANY });
     const contentType = head.headers.get("content-type");
     if (admission.ambient && hasBody(request) && isFormContentType(contentType)) {
@@ -166,9 +169,10 @@ export function createServer(options: ServerOptions): Server {
       const message = `content encoding "${encoding}" is not served; send the body as it is`;
       return refuse({ kind: "ContentType", status: 415, message });
     }
-    const body = await readBody(bodyOf(request), head.headers.get("content-length"), maxBodyBytes);
+    const limit = Math.min(maxBodyBytes, admission.maxBodyBytes ?? maxBodyBytes);
+    const body = await readBody(bodyOf(request), head.headers.get("content-length"), limit);
     if (body === undefined) {
-      const message = `the body is larger than the limit of ${maxBodyBytes} bytes`;
+      const message = `the body is larger than the limit of ${limit} bytes`;
       return refuse({ kind: "TooLarge", status: 413, message });
     }
     if (mayBeJson(contentType) && isTooDeep(body)) {
@@ -282,6 +286,12 @@ function sendGrpcRefusal(response: NodeResponse, head: Head, code: Code): void {
   // The path is ASCII; only the sign of the encoding itself has to be encoded.
   response.setHeader("grpc-message", message.replaceAll("%", "%25"));
   response.end();
+}
+
+/** To the same path without the slash at its end. 307 keeps the method and the body. */
+function sendRedirect(response: NodeResponse, url: URL): void {
+  response.setHeader("location", url.pathname.replace(/\/$/, "") + url.search);
+  sendEmpty(response, 307);
 }
 
 function sendEmpty(response: NodeResponse, status: number): void {

@@ -37,6 +37,8 @@ export interface RestRoute {
   /** Routes that need no credential, such as health probes. */
   readonly open?: boolean;
   handle(request: RestRequest): Promise<RestResponse>;
+  /** The server's refusals on this route, where they read otherwise than on the surface's others. */
+  refuse?(refusal: Refusal): RestResponse;
 }
 
 /** Why the server refuses a request to one of the surface's routes before its handler runs. */

@@ -52,8 +52,10 @@ const LOGS = guarded("NotFound", "ok", "ok", "ok");
 
 const JOB = "kuscia.proto.api.v1alpha1.kusciaapi.JobService";
 const APP_IMAGE = "kuscia.proto.api.v1alpha1.kusciaapi.AppImageService";
+const HEALTH = "kuscia.proto.api.v1alpha1.kusciaapi.HealthService";
 
 export const METHODS = {
+  [`${HEALTH}/healthZ`]: everyCaller(0),
   [`${JOB}/CreateJob`]: CREATE,
   [`${JOB}/QueryJob`]: QUERY,
   [`${JOB}/BatchQueryJobStatus`]: BATCH_QUERY,
@@ -117,6 +119,7 @@ const REQUESTS: Readonly<Record<string, (name: string) => JsonObject>> = {
   BatchQueryAppImage: (name) => ({ names: [name] }),
   WatchJob: () => ({}),
   Check: () => ({}),
+  healthZ: () => ({}),
   List: () => ({}),
   Watch: () => ({}),
   ServerReflectionInfo: () => ({ list_services: "" }),

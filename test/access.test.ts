@@ -155,6 +155,37 @@ describe("a limit of requests", () => {
     now += 1000;
     expect([bob().kind, bob().kind]).toEqual(["Admitted", "TooMany"]);
   });
+
+  test("is narrowed by a credential's own, and never widened", async () => {
+    const credentials = `
+- {name: slow, role: master, token: slow-token, rate-limit: {per-second: 0.5}}
+- {name: wide, role: master, token: wide-token, rate-limit: {per-second: 100, burst: 100}}
+`;
+    let now = NOW;
+    const kinds = (authenticate: Authenticate, token: string, times: number) =>
+      Array.from({ length: times }, () => authenticate(new Headers({ token }), null)).filter(({ kind }) => kind === "Admitted").length;
+    const limited = await authenticatorFor({ credentials, rateLimit: { perSecond: 2, burst: 5 }, now: () => now });
+    expect([kinds(limited, "slow-token", 10), kinds(limited, "wide-token", 10)]).toEqual([1, 5]);
+    now += 1000;
+    expect([kinds(limited, "slow-token", 10), kinds(limited, "wide-token", 10)]).toEqual([0, 2]);
+    const free = await authenticatorFor({ credentials, now: () => now });
+    expect([kinds(free, "slow-token", 10), kinds(free, "wide-token", 200)]).toEqual([1, 100]);
+  });
+});
+
+test("a credential's own bound of bodies goes along with it, also where it speaks for others", async () => {
+  const credentials = `
+- {name: small, role: master, token: small-token, max-body-bytes: 1000, gateway: true}
+- {name: other, role: master, token: other-token}
+`;
+  const authenticate = await authenticatorFor({ credentials, certificates: true });
+  const boundOf = (headers: Record<string, string>) => {
+    const admission = authenticate(new Headers(headers), { commonName: "alice", expires: NOW + 1 });
+    return admission.kind === "Admitted" ? (admission.maxBodyBytes ?? "everyone's") : admission.kind;
+  };
+  expect(boundOf({ token: "small-token" })).toBe(1000);
+  expect(boundOf({ token: "small-token", "kuscia-source": "bob" })).toBe(1000);
+  expect([boundOf({ token: "other-token" }), boundOf({})]).toEqual(["everyone's", "everyone's"]);
 });
 
 describe("files that change", () => {
@@ -237,6 +268,10 @@ describe("a broken file at start is a fault of the configuration, with the entry
     ["- {name: a, role: master, token-sha256: 12ab}", ['entry 1 "a": token-sha256: must be 64 hexadecimal digits']],
     ["- {name: a, role: master, token: two words}", ['entry 1 "a": token: must be a word of visible ASCII characters']],
     ["- {name: a, role: master, token: t, expires: soon}", ['entry 1 "a": expires: must be an ISO time, e.g. 2027-01-31T00:00:00Z']],
+    ["- {name: a, role: master, token: t, max-body-bytes: 64MB}", ['entry 1 "a": max-body-bytes: must be a whole number of bytes above 0']],
+    ["- {name: a, role: master, token: t, max-body-bytes: 0}", ['entry 1 "a": max-body-bytes: must be a whole number of bytes above 0']],
+    ["- {name: a, role: master, token: t, rate-limit: {per-second: 0.0}}", ['entry 1 "a": rate-limit: per-second: must be a number above 0 and below 1000000']],
+    ["- {name: a, role: master, token: t, rate-limit: {per-second: 1, burst: 1.5}}", ['entry 1 "a": rate-limit: burst: must be a whole number from 1 to 999999']],
     ["- {name: a, role: master, token: t}\n- {name: a, role: master, token: u}", ['entry 2 "a": name: another entry has it']],
     ["- {name: a, role: master, token: t}\n- {name: b, role: master, token: t}", ['entry 2 "b": token: another entry has the same']],
     ["[]", ["must be a list with at least one entry"]],

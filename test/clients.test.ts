@@ -71,6 +71,8 @@ test("buf curl makes every call over gRPC, gRPC-Web and Connect, by reflection",
 
 describe("docs/clients.md does what it says", () => {
   const sections = new Map<string, string>();
+  /** For TLS and for MTLS. */
+  const secureServers: ServerProcess[] = [];
 
   beforeAll(async () => {
     const [, ...parts] = (await readFile("docs/clients.md", "utf8")).split(/^## /m);
@@ -109,12 +111,59 @@ describe("docs/clients.md does what it says", () => {
     expect(await runSection(context, "Node.js with grpc-js")).toMatch(/^job-alice-bob-001 Succeeded $/m);
   });
 
+  describe("over TLS and MTLS", () => {
+    const ANSWER = 'job "no-such-job" not found\nthese are all the jobs\n';
+    const SENTENCE = /job \\"no-such-job\\" not found/g;
+
+    beforeAll(async () => {
+      await runSection(undefined, "TLS and MTLS: the servers");
+      const [certs, token] = [join(folder, "certs"), join(folder, "token")];
+      const pair = ["--tls-cert", join(certs, "server.crt"), "--tls-key", join(certs, "server.key")];
+      for (const args of [
+        ["--protocol", "TLS", "--token-file", token],
+        ["--protocol", "MTLS", "--tls-ca", join(certs, "ca.crt")],
+      ]) {
+        const options = [...pair, ...args, "--listen-reports", "127.0.0.1:0"];
+        secureServers.push(await startServerProcess({ databaseUrl: database.url, args: options }));
+      }
+    });
+
+    afterAll(async () => {
+      for (const each of secureServers) expect(await each.stop(), each.logs()).toBe(0);
+    });
+
+    test("curl", GENEROUS, async (context) => {
+      if (!runs("curl", ["--version"])) return skip(context, NO_CURL);
+      expect((await runSection(context, "TLS and MTLS: curl")).match(SENTENCE)).toHaveLength(2);
+    });
+
+    test("buf curl", GENEROUS, async (context) => {
+      expect((await runSection(context, "TLS and MTLS: buf curl")).match(SENTENCE)).toHaveLength(2);
+    });
+
+    test("Python", GENEROUS, async (context) => {
+      if (pythonWithGrpc() !== "/usr/bin/python3") return skip(context, NO_PYTHON);
+      expect(await runSection(context, "TLS and MTLS: Python")).toBe(ANSWER.repeat(2));
+    });
+
+    test("Go", GENEROUS, async (context) => {
+      const missing = missingForGo();
+      if (missing !== undefined) return skip(context, missing);
+      expect(await runSection(context, "TLS and MTLS: Go")).toBe(ANSWER.repeat(2));
+    });
+
+    test("Node.js", GENEROUS, async (context) => {
+      expect(await runSection(context, "TLS and MTLS: Node.js")).toBe(ANSWER.repeat(3));
+    });
+  });
+
   /** Writes the section's files and runs its commands, but those that install something or start a server. */
-  async function runSection(context: TestContext, title: string): Promise<string> {
+  async function runSection(context: TestContext | undefined, title: string): Promise<string> {
     const section = sections.get(title);
     if (section === undefined) throw new Error(`docs/clients.md has no section "${title}"`);
     const here = section
       .replaceAll("127.0.0.1:8082", server.url.replace("http://", ""))
+      .replaceAll(/localhost:(8443|8444)/g, (_, port) => new URL(secureServers[port === "8443" ? 0 : 1]?.url ?? "").host)
       .replaceAll("/tmp/muster-clients", folder)
       .replaceAll(".muster/", `${server.dataDirectory}/`)
       // The job has ended, so nobody has to wait and see.
@@ -222,8 +271,8 @@ function skip(context: TestContext, reason: string): void {
 }
 
 /** Runs a program to its end; what it wrote to stdout. Fails with all that it wrote unless it ends with 0. */
-async function run(context: TestContext, [program = "", ...args]: readonly string[]): Promise<string> {
-  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], signal: context.signal });
+async function run(context: TestContext | undefined, [program = "", ...args]: readonly string[]): Promise<string> {
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], ...(context && { signal: context.signal }) });
   let output = "";
   let all = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => {

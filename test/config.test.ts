@@ -71,6 +71,23 @@ test("domains say where their data is and how they approve; left empty they have
   });
 });
 
+test("commands of images are all, none or listed, for all domains and for each", async () => {
+  expect(load().imageCommands).toBe("any");
+  await withFile("image-commands: [node]\ndomains:\n  alice: {image-commands: none}\n  bob: {image-commands: [node, python3]}\n", () => {
+    const { imageCommands, domains } = load();
+    expect(imageCommands).toEqual(new Set(["node"]));
+    expect(domains?.get("alice")).toEqual({ approval: "auto", imageCommands: "none" });
+    expect(domains?.get("bob")?.imageCommands).toEqual(new Set(["node", "python3"]));
+  });
+  await withFile("image-commands: some\ndomains: {alice: {image-commands: node}}\n", () => {
+    const rule = "must be any, none or a list of commands";
+    expect(faultsOf({}).toSorted()).toEqual([
+      `muster.yaml: domains.alice.image-commands: ${rule}`,
+      `muster.yaml: image-commands: ${rule}`,
+    ]);
+  });
+});
+
 test("all faults at once, each with the place it came from", async () => {
   await withFile("heartbeat-seconds: never\nrunner: {cpu: lots}\nspelling: wrong\n", () => {
     const faults = faultsOf({ listen: "nowhere" }, { DATABASE_URL: "mysql://x" });

@@ -24,6 +24,7 @@ let server: ServerProcess;
 const CREDENTIALS = `
 - {name: ops, role: master, token: ops-token}
 - {name: gateway, role: master, token: gateway-token, gateway: true}
+- {name: small, role: master, token: small-token, max-body-bytes: 500, rate-limit: {per-second: 0.01, burst: 3}}
 `;
 
 beforeAll(async () => {
@@ -133,6 +134,17 @@ describe("over MTLS", () => {
     const pretender = await clientsOf("bob", { "kuscia-source": "carol" });
     expect((await pretender.jobs.queryJob({ jobId: "through" })).status?.code).toBe(11202);
     await follow(gateway, "through");
+  });
+
+  test("an entry narrows how large and how many its requests may be, and those of no other", async () => {
+    const small = await clientsOf("bob", { token: "small-token" });
+    const other = await clientsOf("bob", { token: "ops-token" });
+    const large = { jobId: "x".repeat(1000) };
+    await expect(small.jobs.queryJob(large)).rejects.toThrow(/resource_exhausted.*500/);
+    expect((await small.jobs.queryJob({ jobId: "x" })).status?.code).toBe(11202);
+    expect((await small.jobs.queryJob({ jobId: "x" })).status?.code).toBe(11202);
+    await expect(small.jobs.queryJob({ jobId: "x" })).rejects.toThrow(/resource_exhausted.*too many requests/);
+    for (let i = 0; i < 5; i += 1) expect((await other.jobs.queryJob(large)).status?.code).toBe(11202);
   });
 
   test("the second port serves the same", async () => {

@@ -47,6 +47,7 @@ test("the credentials that docs/security.md shows are some", () => {
   expect(shown.map(({ name, role, gateway }) => [name, role, gateway])).toEqual([
     ["ops", "master", false],
     ["alice-2026", "domain", false],
+    ["batch", "domain", false],
     ["gateway", "master", true],
   ]);
 });

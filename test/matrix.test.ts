@@ -82,6 +82,20 @@ describe("a job's life has the same answers", () => {
   });
 });
 
+test("the numbers of schedule_config that hold are shown, and change nothing about repeats", async () => {
+  const task = { alias: "a", appImage: "wait", parties: [{ domainId: "carol" }] };
+  const some = { taskTimeoutSeconds: 100, resourceReservedSeconds: -1 };
+  for (const [jobId, asked, taskTimeoutSeconds] of [["timed-none", {}, 300], ["timed-some", { scheduleConfig: some }, 100]] as const) {
+    const request = { jobId, initiator: "alice", tasks: [{ ...task, ...asked }] };
+    for (const call of callers.values()) {
+      expect((await call(job.createJob, request)).status).toMatchObject({ code: 0, message: "success" });
+      const { data } = await call(job.queryJob, { jobId });
+      const numbers = { taskTimeoutSeconds, resourceReservedSeconds: 30, resourceReallocationIntervalSeconds: 30 };
+      expect(data?.tasks[0]?.scheduleConfig).toMatchObject(numbers);
+    }
+  }
+});
+
 /** A response, or the status in a frame of WatchJob. */
 interface Answer {
   readonly call: string;

@@ -32,6 +32,16 @@ describe("paths", () => {
     }
   });
 
+  it("that are known have no slash at their end, which redirects say", async () => {
+    const { url } = await start();
+    const answer = await fetch(`${url}${QUERY}/?extensions=1`, { method: "POST", redirect: "manual" });
+    expect([answer.status, answer.headers.get("location")]).toEqual([307, `${QUERY}?extensions=1`]);
+    const followed = await postJson(`${url}${QUERY}/`, { job_id: "a" });
+    expect([followed.status, await followed.json()]).toMatchObject([200, { status: { code: 11202 } }]);
+    expect((await postJson(`${url}/nowhere/`, {})).status).toBe(404);
+    expect((await fetch(`${url}${QUERY}/`)).status).toBe(404);
+  });
+
   it("may be claimed once only", () => {
     const route: RestRoute = {
       method: "GET",

@@ -7,6 +7,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { parse as parseYaml } from "yaml";
 import { z } from "zod";
 import type { Credential } from "../core/access.js";
+import { rateLimitOf } from "../core/rate.js";
 
 export interface HashedCredential extends Credential {
   /** SHA-256 of the token. */
@@ -35,8 +36,12 @@ export function parseTokenFile(text: string): readonly HashedCredential[] {
   return [...new Set(tokens)].map((token) => {
     const digest = digestOf(token);
     const name = `sha256 ${digest.toString("hex").slice(0, 12)}`;
-    return { name, role: "master", domain: null, expires: null, gateway: false, digest };
+    return { name, role: "master", domain: null, expires: null, gateway: false, maxBodyBytes: null, rateLimit: null, digest };
   });
+}
+
+function amount(form: RegExp, rule: string) {
+  return z.string().regex(form, rule).transform(Number);
 }
 
 const entrySchema = z
@@ -54,6 +59,13 @@ const entrySchema = z
       .enum(["true", "false"])
       .default("false")
       .transform((word) => word === "true"),
+    "max-body-bytes": amount(/^[1-9]\d{0,14}$/, "must be a whole number of bytes above 0").optional(),
+    "rate-limit": z
+      .strictObject({
+        "per-second": amount(/^(?!0*\.?0*$)\d{1,6}(\.\d{1,6})?$/, "must be a number above 0 and below 1000000"),
+        burst: amount(/^[1-9]\d{0,5}$/, "must be a whole number from 1 to 999999").optional(),
+      })
+      .optional(),
   })
   .superRefine((entry, context) => {
     const fault = (field: string, message: string): void => {
@@ -87,11 +99,14 @@ export function parseCredentials(text: string, isDomain: (name: string) => boole
     }
     if (!parsed.success) continue;
     const { name, role, domain = null, token, "token-sha256": hash = "", expires, gateway } = parsed.data;
+    const { "max-body-bytes": maxBodyBytes = null, "rate-limit": rate } = parsed.data;
+    const rateLimit = rate ? rateLimitOf(rate["per-second"], rate.burst) : null;
     if (domain !== null && !isDomain(domain)) faults.push(`${where}: domain: "${domain}" is no domain of this server`);
     const digest = token === undefined ? Buffer.from(hash, "hex") : digestOf(token);
     if (credentials.some((other) => other.name === name)) faults.push(`${where}: name: another entry has it`);
     if (credentials.some((other) => other.digest.equals(digest))) faults.push(`${where}: token: another entry has the same`);
-    credentials.push({ name, role, domain, expires: expires === undefined ? null : Date.parse(expires), gateway, digest });
+    const until = expires === undefined ? null : Date.parse(expires);
+    credentials.push({ name, role, domain, expires: until, gateway, maxBodyBytes, rateLimit, digest });
   }
   if (faults.length > 0) throw new CredentialsError(faults);
   return credentials;

@@ -3,6 +3,7 @@
 import { isIP } from "node:net";
 import { z } from "zod";
 import { DOMAIN_ID } from "../core/dag.js";
+import type { ImageCommands } from "../core/image-commands.js";
 import { parseQuantity } from "../core/quantity.js";
 
 /** Settings that flag, environment and file all know. */
@@ -40,6 +41,10 @@ const quantity = z
 
 const seconds = z.coerce.number().positive().max(86_400);
 
+const imageCommands = z
+  .union([z.enum(["any", "none"]), z.array(z.string().min(1))], 'must be any, none or a list of commands')
+  .transform((given): ImageCommands => (Array.isArray(given) ? new Set(given) : given));
+
 /** `muster.yaml` as it may be; flags and environment are put into the same shape. */
 export const schema = z.strictObject({
   listen: address.prefault(DEFAULT_LISTEN),
@@ -66,11 +71,17 @@ export const schema = z.strictObject({
   "history-events": z.coerce.number().int().positive().default(5_000_000),
   "approval-hours": z.coerce.number().positive().optional(),
   "pool-size": z.coerce.number().int().min(2).max(100).default(3),
-  "image-commands": z.union([z.enum(["any", "none"]), z.array(z.string().min(1))]).default("any"),
+  "image-commands": imageCommands.default("any"),
   domains: z
     .record(
       z.string().regex(DOMAIN_ID, "must be a domain id"),
-      z.strictObject({ data: z.string().optional(), approval: z.enum(["auto", "manual"]).default("auto") }).nullable(),
+      z
+        .strictObject({
+          data: z.string().optional(),
+          approval: z.enum(["auto", "manual"]).default("auto"),
+          "image-commands": imageCommands.optional(),
+        })
+        .nullable(),
     )
     .optional(),
   runner: z

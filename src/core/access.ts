@@ -8,9 +8,18 @@
 import { domainsOf } from "./dag.js";
 import { JobError } from "./error.js";
 import type { Actor, Instant, Job, JobDefinition, Verb } from "./job.js";
+import type { RateLimit } from "./rate.js";
+
+/** How much a caller may send; null = as much as everyone. What is wider than for everyone changes nothing. */
+export interface Bounds {
+  readonly maxBodyBytes: number | null;
+  readonly rateLimit: RateLimit | null;
+}
+
+const NO_BOUNDS: Bounds = { maxBodyBytes: null, rateLimit: null };
 
 /** A token's entry, without the token. */
-export interface Credential {
+export interface Credential extends Bounds {
   /** Unique among the credentials in force. */
   readonly name: string;
   readonly role: "master" | "domain";
@@ -50,6 +59,8 @@ export interface Identity {
   readonly actor: Actor;
   /** Whose requests are counted together, e.g. `token:ci` or `certificate:alice`. */
   readonly credential: string;
+  /** The credential's own. */
+  readonly bounds: Bounds;
   /** True where the sender did nothing to prove itself in this request: a browser may have sent it for a web page. */
   readonly ambient: boolean;
 }
@@ -60,23 +71,23 @@ export interface Identity {
  */
 export function identify(shown: Shown, rules: IdentityRules): Identity | undefined {
   const { token, certificate, source } = shown;
-  if (rules.open) return { actor: { role: "master", domain: null }, credential: "none", ambient: true };
+  if (rules.open) return { actor: { role: "master", domain: null }, credential: "none", bounds: NO_BOUNDS, ambient: true };
   if (certificate && certificate.expires <= rules.now) return undefined;
   const name = certificate?.commonName ?? null;
   const certified = name !== null && rules.isDomain(name) ? name : null;
   if (token === null) {
     if (certified === null) return undefined;
     const credential = `certificate:${certified}`;
-    return { actor: { role: "domain", domain: certified, credential }, credential, ambient: true };
+    return { actor: { role: "domain", domain: certified, credential }, credential, bounds: NO_BOUNDS, ambient: true };
   }
   if (token === "unknown" || (token.expires !== null && token.expires <= rules.now)) return undefined;
   if (token.domain !== null && certified !== null && certified !== token.domain) return undefined;
   const credential = `token:${token.name}`;
   if (!token.gateway || source === null) {
-    return { actor: { role: token.role, domain: token.domain, credential }, credential, ambient: false };
+    return { actor: { role: token.role, domain: token.domain, credential }, credential, bounds: token, ambient: false };
   }
   if (!rules.isDomain(source)) return undefined;
-  return { actor: { role: "domain", domain: source, credential }, credential, ambient: false };
+  return { actor: { role: "domain", domain: source, credential }, credential, bounds: token, ambient: false };
 }
 
 /** What parties other than the initiator may command: what ends work (`safe`), or everything, as in Kuscia. */

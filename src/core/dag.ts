@@ -4,7 +4,7 @@
  * limits of its job schema); cycles, duplicate names and tolerable dependencies are refused here rather than found later.
  */
 
-import { type JobError, invalid } from "./error.js";
+import { type JobError, invalid, quoted } from "./error.js";
 import { DEFAULT_SCHEDULE, type JobDefinition, type PartyDefinition, type TaskDefinition } from "./job.js";
 import { parseQuantity } from "./quantity.js";
 
@@ -33,10 +33,10 @@ const LABEL_RULE = "match ^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
 export function checkDefinition(asked: JobDefinition, limits: Limits = DEFAULT_LIMITS): JobDefinition {
   const definition = withDefaults(asked);
   if (definition.jobId === "") throw invalid("job_id", "must not be empty");
-  if (!JOB_ID.test(definition.jobId)) throw invalid("job_id", `must match ${JOB_ID.source}, got ${quote(definition.jobId)}`);
+  if (!JOB_ID.test(definition.jobId)) throw invalid("job_id", `must match ${JOB_ID.source}, got ${quoted(definition.jobId)}`);
   if (definition.tasks.length === 0) throw invalid("tasks", "must not be empty");
   if (definition.tasks.length > limits.tasks) {
-    throw invalid("tasks", `at most ${limits.tasks} tasks in a job, got ${definition.tasks.length}`);
+    throw invalid("tasks", `must be at most ${limits.tasks}, got ${definition.tasks.length}`);
   }
   checkDomain("initiator", definition.initiator);
   if (definition.maxParallelism > limits.parallelism) {
@@ -76,14 +76,14 @@ function checkTask(path: string, task: TaskDefinition, limits: Limits): void {
   if (!ALIAS.test(task.alias)) throw invalid(`${path}.alias`, "must be at most 128 characters without control characters");
   if (task.parties.length === 0) throw invalid(`${path}.parties`, "must not be empty");
   if (task.parties.length > limits.parties) {
-    throw invalid(`${path}.parties`, `at most ${limits.parties} parties in a task, got ${task.parties.length}`);
+    throw invalid(`${path}.parties`, `must be at most ${limits.parties}, got ${task.parties.length}`);
   }
   if (task.taskId !== "" && !TASK_ID.test(task.taskId)) {
-    throw invalid(`${path}.task_id`, `must match ${TASK_ID.source}, got ${quote(task.taskId)}`);
+    throw invalid(`${path}.task_id`, `must match ${TASK_ID.source}, got ${quoted(task.taskId)}`);
   }
   if (task.appImage === "") throw invalid(`${path}.app_image`, "must not be empty");
   if (task.dependencies.length > limits.dependencies) {
-    throw invalid(`${path}.dependencies`, `at most ${limits.dependencies}, got ${task.dependencies.length}`);
+    throw invalid(`${path}.dependencies`, `must be at most ${limits.dependencies}, got ${task.dependencies.length}`);
   }
   checkTries(path, task);
   const seen = new Map<string, number>();
@@ -92,7 +92,7 @@ function checkTask(path: string, task: TaskDefinition, limits: Limits): void {
     const key = `${party.domain}/${party.role}`;
     const first = seen.get(key);
     if (first !== undefined) {
-      throw invalid(`${path}.parties[${i}]`, `same domain_id and role as ${path}.parties[${first}]`);
+      throw invalid(`${path}.parties[${i}]`, `has the domain_id and role of ${path}.parties[${first}]; each pair may be there once`);
     }
     seen.set(key, i);
   });
@@ -115,16 +115,16 @@ function checkTries(path: string, { retry, runTimeoutSeconds }: TaskDefinition):
 function checkParty(path: string, party: PartyDefinition): void {
   checkDomain(`${path}.domain_id`, party.domain);
   if (party.role !== "" && !ROLE.test(party.role)) {
-    throw invalid(`${path}.role`, `must match ${ROLE.source}, got ${quote(party.role)}`);
+    throw invalid(`${path}.role`, `must match ${ROLE.source}, got ${quoted(party.role)}`);
   }
   for (const name of ["cpu", "memory", "bandwidth"] as const) {
     const text = party.resources?.[name] ?? "";
     if (text === "") continue;
     const value = parseQuantity(text);
     if (value === undefined) {
-      throw invalid(`${path}.resources.${name}`, `must be a quantity such as "500m" or "2Gi", got ${quote(text)}`);
+      throw invalid(`${path}.resources.${name}`, `must be a quantity such as "500m" or "2Gi", got ${quoted(text)}`);
     }
-    if (value < 0) throw invalid(`${path}.resources.${name}`, `must not be negative, got ${quote(text)}`);
+    if (value < 0) throw invalid(`${path}.resources.${name}`, `must not be negative, got ${quoted(text)}`);
   }
   party.bandwidthLimits.forEach((limit, i) => {
     if (limit.kbps === "0") throw invalid(`${path}.bandwidth_limits[${i}].limit_kbps`, "must be above 0");
@@ -134,20 +134,20 @@ function checkParty(path: string, party: PartyDefinition): void {
 
 function checkDomain(path: string, domain: string): void {
   if (domain === "") throw invalid(path, "must not be empty");
-  if (!DOMAIN_ID.test(domain)) throw invalid(path, `must ${LABEL_RULE}, got ${quote(domain)}`);
+  if (!DOMAIN_ID.test(domain)) throw invalid(path, `must ${LABEL_RULE}, got ${quoted(domain)}`);
 }
 
 function checkCustomFields(fields: Readonly<Record<string, string>>, limits: Limits): void {
   const entries = Object.entries(fields);
   if (entries.length > limits.customFields) {
-    throw invalid("custom_fields", `at most ${limits.customFields} entries, got ${entries.length}`);
+    throw invalid("custom_fields", `must be at most ${limits.customFields}, got ${entries.length}`);
   }
   for (const [key, value] of entries) {
     if (!LABEL_NAME.test(key)) {
-      throw invalid(`custom_fields[${quote(key)}]`, `the key must match ${LABEL_NAME.source}`);
+      throw invalid(`custom_fields[${quoted(key)}]`, `the key must match ${LABEL_NAME.source}`);
     }
     if (value !== "" && !LABEL_NAME.test(value)) {
-      throw invalid(`custom_fields[${quote(key)}]`, `the value must be empty or match ${LABEL_NAME.source}`);
+      throw invalid(`custom_fields[${quoted(key)}]`, `the value must be empty or match ${LABEL_NAME.source}`);
     }
   }
 }
@@ -159,7 +159,7 @@ function checkNames(definition: JobDefinition): void {
       const value = of(task);
       if (value === "") return;
       const first = seen.get(value);
-      if (first !== undefined) throw invalid(`tasks[${i}].${name}`, `${quote(value)} is used by tasks[${first}] already`);
+      if (first !== undefined) throw invalid(`tasks[${i}].${name}`, `${quoted(value)} is used by tasks[${first}] already`);
       seen.set(value, i);
     });
   }
@@ -171,9 +171,9 @@ function checkDependencies(definition: JobDefinition): void {
     task.dependencies.forEach((name, d) => {
       const path = `tasks[${i}].dependencies[${d}]`;
       const dependency = byAlias.get(name);
-      if (!dependency) throw invalid(path, `no task has the alias ${quote(name)}`);
+      if (!dependency) throw invalid(path, `no task has the alias ${quoted(name)}`);
       if (dependency.tolerable) {
-        throw invalid(path, `${quote(name)} is tolerable, and a tolerable task cannot be depended on`);
+        throw invalid(path, `${quoted(name)} is tolerable, and a tolerable task cannot be depended on`);
       }
     });
   });
@@ -229,8 +229,4 @@ export function planTasks(
 /** Every domain that takes part, the initiator first, each once. */
 export function domainsOf(definition: JobDefinition): string[] {
   return [...new Set([definition.initiator, ...definition.tasks.flatMap((task) => task.parties.map((p) => p.domain))])];
-}
-
-function quote(text: string): string {
-  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
 }

@@ -47,5 +47,10 @@ export function invalid(field: string, rule: string): JobError {
 }
 
 export function jobNotFound(jobId: string): JobError {
-  return new JobError("NotFound", `job "${jobId}" not found`, { metadata: { job_id: jobId } });
+  return new JobError("NotFound", `job ${quoted(jobId)} not found`, { metadata: { job_id: jobId } });
+}
+
+/** A caller's own text inside a sentence: escaped, and no more of it than a reader needs. */
+export function quoted(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
 }

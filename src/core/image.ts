@@ -4,7 +4,7 @@
  * Shapes follow the Kuscia AppImage API (messages of `appimage.proto`).
  */
 
-import { JobError } from "./error.js";
+import { JobError, quoted } from "./error.js";
 
 export const PORT_SCOPES = ["Cluster", "Domain", "Local"] as const;
 export type PortScope = (typeof PORT_SCOPES)[number];
@@ -57,6 +57,8 @@ export interface AppImage {
   readonly deployTemplates: readonly DeployTemplate[];
   /** Folder of the YAML file that the image was loaded from, empty for images made through the API. */
   readonly directory: string;
+  /** True where its templates have come through the API, although the image itself was loaded from a file. */
+  readonly templatesFromApi?: true;
 }
 
 /**
@@ -71,5 +73,5 @@ export function templateForRole(image: AppImage, role: string): DeployTemplate |
 }
 
 export function imageNotFound(name: string): JobError {
-  return new JobError("NotFound", `app image "${name}" not found`, { metadata: { app_image: name } });
+  return new JobError("NotFound", `app image ${quoted(name)} not found`, { metadata: { app_image: name } });
 }

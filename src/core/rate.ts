@@ -7,6 +7,17 @@ export interface RateLimit {
   readonly burst: number;
 }
 
+/** The burst is a second's worth unless it is given. */
+export function rateLimitOf(perSecond: number, burst?: number): RateLimit {
+  return { perSecond, burst: burst ?? Math.max(1, Math.ceil(perSecond)) };
+}
+
+/** A limit that lets nothing through which either keeps back; null = no limit. */
+export function narrower(one: RateLimit | null, other: RateLimit | null): RateLimit | null {
+  if (one === null || other === null) return one ?? other;
+  return { perSecond: Math.min(one.perSecond, other.perSecond), burst: Math.min(one.burst, other.burst) };
+}
+
 export interface Bucket {
   readonly left: number;
   readonly at: Instant;

@@ -67,17 +67,29 @@ export interface Exchange {
 
 export function createRpcTable(options: RpcOptions): RpcTable {
   const openServices = new Set(options.surfaces.flatMap((surface) => surface.openServices ?? []));
-  const router = createConnectRouter({
-    // Brotli at its default quality needs 30 times as long as gzip for the same answer.
-    acceptCompression: [compressionGzip],
-    readMaxBytes: options.maxBodyBytes,
-    maxTimeoutMs: MAX_TIMEOUT_MS,
-    shutdownSignal: options.shutdownSignal,
-    jsonOptions,
-    interceptors: [boundary(openServices, options.log)],
-  });
-  for (const surface of options.surfaces) surface.register?.(router);
-  const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
+  /** The bound of a body is a router's, and some credentials have one of their own. */
+  const handlersFor = (readMaxBytes: number): ReadonlyMap<string, UniversalHandler> => {
+    const router = createConnectRouter({
+      // Brotli at its default quality needs 30 times as long as gzip for the same answer.
+      acceptCompression: [compressionGzip],
+      readMaxBytes,
+      maxTimeoutMs: MAX_TIMEOUT_MS,
+      shutdownSignal: options.shutdownSignal,
+      jsonOptions,
+      interceptors: [boundary(openServices, options.log)],
+    });
+    for (const surface of options.surfaces) surface.register?.(router);
+    return new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
+  };
+  const handlers = handlersFor(options.maxBodyBytes);
+  /** By the bound; made when a credential with it is first seen. */
+  const narrower = new Map<number, ReadonlyMap<string, UniversalHandler>>();
+  const bounded = (handler: UniversalHandler, limit: number | undefined): UniversalHandler => {
+    if (limit === undefined || limit >= options.maxBodyBytes) return handler;
+    let own = narrower.get(limit);
+    if (!own) narrower.set(limit, (own = handlersFor(limit)));
+    return own.get(handler.requestPath) ?? handler;
+  };
   const isOpen = (handler: UniversalHandler): boolean => openServices.has(handler.service.typeName);
 
   return {
@@ -94,7 +106,8 @@ export function createRpcTable(options: RpcOptions): RpcTable {
       // A single answer is over before its credential is.
       const long = handler.method.methodKind !== "unary";
       const signal = long ? AbortSignal.any([universal.signal, options.standing.signalOf(admission, response)]) : universal.signal;
-      const answer = await handler({ ...universal, signal, header: headers, body: refused ? failingBody(refusal) : body });
+      const serving = bounded(handler, admission?.kind === "Admitted" ? admission.maxBodyBytes : undefined);
+      const answer = await serving({ ...universal, signal, header: headers, body: refused ? failingBody(refusal) : body });
       await universalResponseToNodeResponse(answer, response);
     },
   };

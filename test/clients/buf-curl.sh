@@ -74,7 +74,8 @@ watch() {
 await_heartbeat() {
   local line=
   until [[ $line == *'"HEARTBEAT"'* ]]; do read -r line <&"$frames" || fail "the watch ended before its HEARTBEAT"; done
-  read -r line <&"$frames"
+  # What else the frame says, up to the brace at the margin.
+  until [[ $line == '}' ]]; do IFS= read -r line <&"$frames" || fail "the watch ended inside its HEARTBEAT"; done
 }
 
 at_work='task.state === "Running" && task.parties.every((party) => party.state === "Running")'
@@ -122,7 +123,7 @@ life() {
 
 for version in grpc-v1 grpc-v1alpha; do
   services=$(buf_curl --reflect-protocol "$version" --list-services "$server")
-  for service in $package.JobService $package.AppImageService grpc.health.v1.Health; do
+  for service in $package.JobService $package.AppImageService $package.HealthService grpc.health.v1.Health; do
     grep -qxF "$service" <<<"$services" || fail "$version reflection does not list $service, but: $services"
   done
 done

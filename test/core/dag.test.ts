@@ -31,7 +31,7 @@ describe("each broken rule is refused with its field", () => {
     ["empty alias", one({ alias: "" }), "tasks[0].alias", /must not be empty/],
     ["no parties", one({ parties: [] }), "tasks[0].parties", /must not be empty/],
     ["empty domain", one({ parties: [party("")] }), "tasks[0].parties[0].domain_id", /must not be empty/],
-    ["same party twice", one({ parties: [party("bob"), party("bob")] }), "tasks[0].parties[1]", /same domain_id and role/],
+    ["same party twice", one({ parties: [party("bob"), party("bob")] }), "tasks[0].parties[1]", /has the domain_id and role of tasks\[0\]\.parties\[0\]/],
     ["empty image", one({ appImage: "" }), "tasks[0].app_image", /must not be empty/],
     ["bad task_id", one({ taskId: "a/b" }), "tasks[0].task_id", /must match/],
     ["bad quantity", one({ parties: resources("2 cores") }), "tasks[0].parties[0].resources.cpu", /must be a quantity/],

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type Bucket, takeOne } from "../../src/core/rate.js";
+import { narrower, rateLimitOf, takeOne, type Bucket } from "../../src/core/rate.js";
 
 const LIMIT = { perSecond: 2, burst: 3 };
 
@@ -25,4 +25,15 @@ test("who asks too early does not wait longer for it, and a long rest saves up n
 
 test("a clock that is set back gives nothing and takes nothing", () => {
   expect(waits(1000, 1000, 1000, 0, 500)).toEqual([0, 0, 0, 500, 0]);
+});
+
+test("of two limits the narrower holds, in each of its parts", () => {
+  const [steady, bursty] = [rateLimitOf(5), rateLimitOf(2.5, 100)];
+  expect([steady, bursty, rateLimitOf(0.1)]).toEqual([
+    { perSecond: 5, burst: 5 },
+    { perSecond: 2.5, burst: 100 },
+    { perSecond: 0.1, burst: 1 },
+  ]);
+  expect(narrower(steady, bursty)).toEqual({ perSecond: 2.5, burst: 5 });
+  expect([narrower(null, bursty), narrower(steady, null), narrower(null, null)]).toEqual([bursty, steady, null]);
 });

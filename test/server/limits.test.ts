@@ -1,9 +1,11 @@
 import { once } from "node:events";
 import { connect as connectHttp2 } from "node:http2";
+import { gzipSync } from "node:zlib";
 import { Code, createClient } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { JobService } from "../../gen/kuscia/proto/api/v1alpha1/kusciaapi/job_pb.js";
-import { http2Request, postJson, rawPost, sendRaw, TRANSPORTS, useFronts } from "../front.js";
+import type { ServerOptions } from "../../src/server.js";
+import { http2Request, MASTER, postJson, rawPost, sendRaw, TRANSPORTS, useFronts } from "../front.js";
 
 const RPC = "/kuscia.proto.api.v1alpha1.kusciaapi.JobService/QueryJob";
 const QUERY = "/api/v1/job/query";
@@ -46,6 +48,49 @@ describe("an oversized body", () => {
     const client = createClient(JobService, transport(front.url));
     await expect(client.queryJob({ jobId: "a".repeat(2000) })).rejects.toMatchObject({ code: Code.ResourceExhausted });
     expect(front.jobs.calls).toEqual([]);
+  });
+});
+
+describe("a credential's own bound of bodies", () => {
+  const bounded: Partial<ServerOptions> = {
+    maxBodyBytes: 5000,
+    authenticate: (headers) => {
+      const own = headers.get("token");
+      return { kind: "Admitted", actor: MASTER, ambient: false, ...(own === null ? {} : { maxBodyBytes: Number(own) }) };
+    },
+  };
+
+  it("is narrower than the server's, and refused in the same words", async () => {
+    const front = await start(bounded);
+    const statuses = async (length: number, token?: string) => {
+      const answer = await postJson(front.url + QUERY, { job_id: "a".repeat(length) }, token === undefined ? {} : { token });
+      return [answer.status, ((await answer.json()) as { status: { message: string } }).status.message];
+    };
+    expect(await statuses(2000, "1000")).toEqual([413, "the body is larger than the limit of 1000 bytes"]);
+    expect(await statuses(6000, "9000")).toEqual([413, "the body is larger than the limit of 5000 bytes"]);
+    expect((await statuses(500, "1000"))[0]).toBe(200);
+    expect((await statuses(2000))[0]).toBe(200);
+  });
+
+  it.each(transports)("holds over %s, for that credential alone", async (_name, transport) => {
+    const front = await start(bounded);
+    const client = createClient(JobService, transport(front.url));
+    const query = (length: number, token?: string) =>
+      client.queryJob({ jobId: "a".repeat(length) }, token === undefined ? {} : { headers: { token } });
+    await expect(query(2000, "1000")).rejects.toMatchObject({ code: Code.ResourceExhausted });
+    expect(front.jobs.calls).toEqual([]);
+    await expect(query(6000, "9000")).rejects.toMatchObject({ code: Code.ResourceExhausted });
+    expect((await query(500, "1000")).status?.code).toBe(11202);
+    expect((await query(2000)).status?.code).toBe(11202);
+  });
+
+  it("counts what a compressed body holds", async () => {
+    const front = await start(bounded);
+    const body = gzipSync(JSON.stringify({ job_id: "a".repeat(2000) }));
+    const headers = { "content-type": "application/json", "content-encoding": "gzip", token: "1000" };
+    expect(body.byteLength).toBeLessThan(1000);
+    const answer = await fetch(front.url + RPC, { method: "POST", headers, body });
+    expect(await answer.json()).toMatchObject({ code: "resource_exhausted" });
   });
 });
 

@@ -19,6 +19,7 @@ const SERVICES = [
   "grpc.reflection.v1.ServerReflection",
   "grpc.reflection.v1alpha.ServerReflection",
   "kuscia.proto.api.v1alpha1.kusciaapi.AppImageService",
+  "kuscia.proto.api.v1alpha1.kusciaapi.HealthService",
   "kuscia.proto.api.v1alpha1.kusciaapi.JobService",
   "muster.v1.LogsService",
 ];

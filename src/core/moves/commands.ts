@@ -23,7 +23,7 @@ import type { JobDraft } from "./draft.js";
 import { endUnrun } from "./ending.js";
 import { moveJob, moveTask, type Why } from "./move.js";
 import { advance, setStage, want } from "./settle.js";
-import { COMMAND_RULES, moved, OUTCOME_OF } from "./states.js";
+import { COMMAND_RULES, moved, OUTCOME_OF, statesOf } from "./states.js";
 
 export interface CommandInput {
   readonly actor: Actor;
@@ -50,28 +50,37 @@ const PARTICIPLE = {
   Deleted: "deleted",
 } as const satisfies Record<Outcome, string>;
 
-function illegal(verb: Verb, job: Job, because: string): JobError {
-  return new JobError("IllegalMove", `cannot ${verb.toLowerCase()} job "${job.jobId}": ${because}`, {
+/** `verb` as the caller would say it, e.g. `stop` or `reject`. */
+function illegal(verb: string, job: Job, because: string): JobError {
+  return new JobError("IllegalMove", `cannot ${verb} job "${job.jobId}": ${because}`, {
     metadata: { job_id: job.jobId, state: job.state },
   });
+}
+
+function notIn(states: readonly JobState[], job: Job): string {
+  const last = states.at(-1) ?? "";
+  const others = states.slice(0, -1).join(", ");
+  return `it is ${job.state} and must be ${others === "" ? last : `${others} or ${last}`}`;
 }
 
 export function command(draft: JobDraft, verb: Exclude<Verb, "Approve">, input: CommandInput): CommandResult {
   const { job } = draft;
   draft.requireWhole();
   const outcome = OUTCOME_OF[verb];
+  const state: JobState = job.state;
+  const allowed = statesOf(verb).filter((each) => input.onlyFrom?.includes(each) ?? true);
+  const refusal = (because = notIn(allowed, job)): JobError => illegal(verb.toLowerCase(), job, because);
   if (job.wanted) {
     if (outcome === job.wanted.outcome) return "repeated";
     if (outcome === null || OUTCOMES.indexOf(outcome) < OUTCOMES.indexOf(job.wanted.outcome)) {
-      throw illegal(verb, job, `it is being ${PARTICIPLE[job.wanted.outcome]}`);
+      throw refusal(`it is being ${PARTICIPLE[job.wanted.outcome]}`);
     }
   } else {
-    const state: JobState = job.state;
     const rule = COMMAND_RULES[state][verb];
     if (rule === "repeat" || (rule === "ifCause" && job.cause === verb)) return "repeated";
-    if (rule !== "apply") throw illegal(verb, job, `it is ${job.state}`);
+    if (rule !== "apply") throw refusal();
   }
-  if (input.onlyFrom && !input.onlyFrom.includes(job.state)) throw illegal(verb, job, `it is ${job.state}`);
+  if (input.onlyFrom && !input.onlyFrom.includes(state)) throw refusal();
   draft.record({ verb, actor: input.actor, reason: input.reason, time: input.now, result: outcome ?? "Running" });
   draft.emit({ kind: "Commanded", time: input.now, actor: input.actor, verb, message: input.reason });
   if (outcome === null) restart(draft, input);
@@ -171,7 +180,7 @@ export function approve(draft: JobDraft, input: ApproveInput): CommandResult {
   draft.requireWhole();
   // Under the same name there may be another job than the one that was read.
   if (input.contentHash !== undefined && input.contentHash !== job.contentHash) {
-    throw illegal("Approve", job, "its content is not the one that was decided about (content_hash)");
+    throw illegal(WORD_OF[input.decision], job, "its content is not the one that was decided about (content_hash)");
   }
   const domains = decidingDomains(job, input.actor);
   const undecided = domains.filter((domain) => job.domains[domain]?.approval === "Waiting");
@@ -182,8 +191,7 @@ export function approve(draft: JobDraft, input: ApproveInput): CommandResult {
     // One rejection of several ended the job, whatever the others had said before.
     const rejected = decided.some((domain) => job.domains[domain]?.approval === "JobRejected");
     if (input.decision === "JobRejected" && rejected) return "repeated";
-    if (domains.length === 0) throw illegal("Approve", job, "no approval by this caller is asked for");
-    throw illegal("Approve", job, decided.length > 0 ? "it was decided otherwise before" : `it is ${job.state}`);
+    throw illegal(WORD_OF[input.decision], job, whyUndecidable(job, input, domains, undecided.length > 0));
   }
   const next: Record<string, DomainStatus> = { ...job.domains };
   for (const domain of undecided) {
@@ -206,6 +214,17 @@ export function approve(draft: JobDraft, input: ApproveInput): CommandResult {
   if (input.decision === "JobRejected") reject(draft, undecided, input);
   else if (Object.values(next).every((status) => status.approval === "JobAccepted")) start(draft, input.actor, input.now, "Approve");
   return "applied";
+}
+
+const WORD_OF = { JobAccepted: "approve", JobRejected: "reject" } as const satisfies Record<ApproveInput["decision"], string>;
+
+/** `domains`: those that the caller decides for; `open`: some of them have not decided. */
+function whyUndecidable(job: Job, { decision, actor }: ApproveInput, domains: readonly string[], open: boolean): string {
+  if (domains.length === 0) return actor.domain === null ? "no domain has to approve it" : `domain "${actor.domain}" does not have to approve it`;
+  if (open) return notIn(statesOf("Approve"), job);
+  const otherwise = domains.filter((domain) => job.domains[domain]?.approval !== decision);
+  const done = decision === "JobAccepted" ? "rejected" : "accepted";
+  return `${otherwise.join(", ")} ${otherwise.length === 1 ? "has" : "have"} ${done} it already`;
 }
 
 function decidingDomains(job: Job, actor: Actor): string[] {

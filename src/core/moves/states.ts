@@ -5,7 +5,7 @@
  * docs/architecture.md prints these tables; a test compares.
  */
 
-import type { AttemptState, JobState, Moved, Outcome, TaskState, Verb } from "../job.js";
+import { type AttemptState, JOB_STATES, type JobState, type Moved, type Outcome, type TaskState, type Verb } from "../job.js";
 
 /** Where a job may go from each state. */
 export const JOB_MOVES = {
@@ -54,6 +54,11 @@ export const COMMAND_RULES = {
   Cancelled: { Approve: "ifCause", Stop: "refuse", Suspend: "refuse", Restart: "refuse", Cancel: "repeat", Delete: "apply" },
   ApprovalReject: { Approve: "ifCause", Stop: "refuse", Suspend: "refuse", Restart: "refuse", Cancel: "refuse", Delete: "apply" },
 } as const satisfies Record<JobState, Record<Verb, Rule>>;
+
+/** The states in which the command takes effect. */
+export function statesOf(verb: Verb): readonly JobState[] {
+  return JOB_STATES.filter((state) => COMMAND_RULES[state][verb] === "apply");
+}
 
 /** The end that a command asks for; Restart and Approve ask for none. */
 export const OUTCOME_OF = {

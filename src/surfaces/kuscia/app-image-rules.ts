@@ -6,7 +6,7 @@ import type {
   DeployTemplate,
   UpdateAppImageRequest,
 } from "../../../gen/kuscia/proto/api/v1alpha1/kusciaapi/appimage_pb.js";
-import { invalid } from "../../core/error.js";
+import { invalid, quoted } from "../../core/error.js";
 import { PORT_SCOPES } from "../../core/image.js";
 import { parseQuantity } from "../../core/quantity.js";
 
@@ -16,7 +16,7 @@ const PORT_NAME = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 /** Throws InvalidArgument with the first broken rule of a new image. */
 export function checkNewImage(request: CreateAppImageRequest): void {
   checkNamed(request);
-  if (!NAME.test(request.name)) throw invalid("name", `must match ${NAME.source}`);
+  if (!NAME.test(request.name)) throw invalid("name", `must match ${NAME.source}, got ${quoted(request.name)}`);
   if (request.deployTemplates.length === 0) throw invalid("deploy_templates", "must not be empty");
   checkTemplates(request.deployTemplates);
   checkMounts(request.deployTemplates, request.configTemplates);
@@ -49,12 +49,12 @@ function checkContainer(path: string, container: Container, ports: Map<string, s
   if (container.name === "") throw invalid(`${path}.name`, "must not be empty");
   container.ports.forEach((port, i) => {
     const at = `${path}.ports[${i}]`;
-    if (!PORT_NAME.test(port.name)) throw invalid(`${at}.name`, `must match ${PORT_NAME.source}`);
+    if (!PORT_NAME.test(port.name)) throw invalid(`${at}.name`, `must match ${PORT_NAME.source}, got ${quoted(port.name)}`);
     const first = ports.get(port.name);
     if (first !== undefined) throw invalid(`${at}.name`, `"${port.name}" is taken by ${first}`);
     ports.set(port.name, at);
     if (port.scope !== "" && !PORT_SCOPES.some((scope) => scope === port.scope)) {
-      throw invalid(`${at}.scope`, `must be one of ${PORT_SCOPES.join(", ")}, got "${port.scope}"`);
+      throw invalid(`${at}.scope`, `must be one of ${PORT_SCOPES.join(", ")}, got ${quoted(port.scope)}`);
     }
   });
   container.configVolumeMounts.forEach((mount, i) => {
@@ -62,14 +62,14 @@ function checkContainer(path: string, container: Container, ports: Map<string, s
   });
   container.env.forEach((variable, i) => {
     if (!/^[^=]+$/.test(variable.name)) {
-      throw invalid(`${path}.env[${i}].name`, "must not be empty and must not contain =");
+      throw invalid(`${path}.env[${i}].name`, `must not be empty and must not contain =, got ${quoted(variable.name)}`);
     }
   });
   for (const kind of ["limits", "requests"] as const) {
     for (const resource of ["cpu", "memory"] as const) {
       const text = container.resources?.[kind]?.[resource] ?? "";
       if (text !== "" && parseQuantity(text) === undefined) {
-        throw invalid(`${path}.resources.${kind}.${resource}`, `must be a quantity such as 500m or 2Gi, got "${text}"`);
+        throw invalid(`${path}.resources.${kind}.${resource}`, `must be a quantity such as "500m" or "2Gi", got ${quoted(text)}`);
       }
     }
   }
@@ -86,7 +86,7 @@ export function checkMounts(templates: readonly Mounting[], files: Readonly<Reco
       container.configVolumeMounts.forEach((mount, k) => {
         if (Object.hasOwn(files, mount.subPath)) return;
         const path = `deploy_templates[${i}].containers[${j}].config_volume_mounts[${k}].sub_path`;
-        throw invalid(path, `"${mount.subPath}" is not in config_templates`);
+        throw invalid(path, `${quoted(mount.subPath)} is not in config_templates`);
       }),
     ),
   );

@@ -21,10 +21,15 @@ export interface CallCodes {
   readonly alreadyExists?: ErrorCode;
   readonly forbidden?: ErrorCode;
   readonly illegalMove?: ErrorCode;
+  /** Where a container's cpu or memory is no quantity, which Kuscia finds after its other checks of content. */
+  readonly badQuantity?: ErrorCode;
 }
 
+const QUANTITY_FIELD = /\.resources\.(limits|requests)\.(cpu|memory)$/;
+
 const CODE_OF_REASON = {
-  InvalidArgument: () => ErrorCode.KusciaAPIErrRequestValidate,
+  InvalidArgument: ({ badQuantity }, { field = "" }) =>
+    badQuantity !== undefined && QUANTITY_FIELD.test(field) ? badQuantity : ErrorCode.KusciaAPIErrRequestValidate,
   AlreadyExists: (codes) => codes.alreadyExists ?? codes.failed,
   NotFound: (codes) => codes.notFound ?? codes.failed,
   Forbidden: (codes) => codes.forbidden ?? ErrorCode.KusciaAPIErrAuthFailed,
@@ -32,7 +37,7 @@ const CODE_OF_REASON = {
   ResourceExhausted: (codes) => codes.failed,
   Unavailable: (codes) => codes.failed,
   Internal: () => ErrorCode.KusciaAPIErrForUnexpected,
-} as const satisfies Record<ErrorReason, (codes: CallCodes) => ErrorCode>;
+} as const satisfies Record<ErrorReason, (codes: CallCodes, error: JobError) => ErrorCode>;
 
 /** The status of a failed call. Faults of ours are logged with their cause and say no more than "internal error". */
 export function statusFromError(error: unknown, codes: CallCodes, log: Logger): StatusInit {
@@ -41,7 +46,7 @@ export function statusFromError(error: unknown, codes: CallCodes, log: Logger): 
     return status(ErrorCode.KusciaAPIErrForUnexpected, "internal error", "Internal", {});
   }
   const metadata = error.field === undefined ? error.metadata : { ...error.metadata, field: error.field };
-  return status(CODE_OF_REASON[error.reason](codes), error.message, error.reason, metadata);
+  return status(CODE_OF_REASON[error.reason](codes, error), error.message, error.reason, metadata);
 }
 
 /** A body that could not be, or was not, read as the call's request. */

@@ -11,7 +11,7 @@ import {
   type QueryJobRequest,
   type QueryJobResponseDataSchema,
 } from "../../../gen/kuscia/proto/api/v1alpha1/kusciaapi/job_pb.js";
-import { invalid } from "../../core/error.js";
+import { invalid, quoted } from "../../core/error.js";
 import type { Actor, JobState } from "../../core/job.js";
 import type { Command, CommandOptions, Jobs } from "../../jobs.js";
 import type { StatusInit } from "./errors.js";
@@ -47,11 +47,11 @@ export async function batchQueryJobStatus(
   });
   const { found, missing } = await jobs.queryMany(request.jobIds, actor);
   const data = { jobs: found.map(jobStatusFromView) };
-  return missing.length === 0 ? { data } : { status: missingJobs(missing), data };
+  return missing.length === 0 ? { data } : { status: missingJobs([...new Set(missing)]), data };
 }
 
 function missingJobs(missing: readonly string[]): StatusInit {
-  const names = missing.map((jobId) => `"${jobId}"`).join(", ");
+  const names = missing.map(quoted).join(", ");
   return {
     code: ErrorCode.KusciaAPIErrQueryJobStatus,
     message: missing.length === 1 ? `job ${names} not found` : `jobs ${names} not found`,
@@ -87,7 +87,7 @@ export async function approveJob(jobs: Jobs, request: ApproveJobRequest, actor: 
   const jobId = jobIdOf(request);
   // An open enum: a number that the proto does not name may arrive.
   const decision = (DECISIONS as Readonly<Partial<typeof DECISIONS>>)[request.result];
-  if (!decision) throw invalid("result", "must be APPROVE_RESULT_ACCEPT or APPROVE_RESULT_REJECT");
+  if (!decision) throw invalid("result", `must be APPROVE_RESULT_ACCEPT (1) or APPROVE_RESULT_REJECT (2), got ${request.result}`);
   const { reason, contentHash } = request;
   await jobs.approve(jobId, { decision, reason, ...(contentHash === "" ? {} : { contentHash }) }, actor);
   return { data: { jobId } };

@@ -4,6 +4,7 @@
  * there.
  */
 
+import { create } from "@bufbuild/protobuf";
 import {
   type WatchJobEventResponse,
   WatchJobEventResponseSchema,
@@ -11,11 +12,12 @@ import {
   WatchJobRequestSchema,
 } from "../../../gen/kuscia/proto/api/v1alpha1/kusciaapi/job_pb.js";
 import { ErrorCode } from "../../../gen/kuscia/proto/api/v1alpha1/errorcode/error_code_pb.js";
-import type { RestRequest, RestResponse, RestRoute } from "../../surface.js";
+import type { Refusal, RestRequest, RestResponse, RestRoute } from "../../surface.js";
 import type { Hub } from "../../watch.js";
 import {
   bodyFormat,
   decodeBody,
+  refuse,
   restJson,
   sentence,
   statusResponse,
@@ -28,21 +30,35 @@ export function watchRoute(hub: Hub): RestRoute {
   return {
     method: "POST",
     path: "/api/v1/job/watch",
+    refuse: refuseWatch,
     async handle(request): Promise<RestResponse> {
       const format = bodyFormat(request.headers);
       if (format === "unknown") return unsupportedType(request.headers.get("content-type"));
       let watch: WatchJobRequest;
       try {
-        watch = decodeBody(WatchJobRequestSchema, request, format);
+        watch = asksForNothing(request) ? create(WatchJobRequestSchema) : decodeBody(WatchJobRequestSchema, request, format);
         termsOf(watch);
       } catch (error) {
-        const status = { code: ErrorCode.KusciaAPIErrRequestValidate, message: sentence(error) };
-        return statusResponse(400, status, "json");
+        return unbindable(sentence(error));
       }
       const headers = { "content-type": "application/json; charset=utf-8", "cache-control": "no-store" };
       return { status: 200, headers, body: lines(hub, watch, request) };
     },
   };
+}
+
+/** Kuscia binds a POST without a body and a content type to the empty request. */
+function asksForNothing({ body, headers }: RestRequest): boolean {
+  return body.byteLength === 0 && !headers.has("content-type");
+}
+
+/** A body that cannot be bound is HTTP 400 here, while the other calls say such things with HTTP 200. */
+function unbindable(message: string): RestResponse {
+  return statusResponse(400, { code: ErrorCode.KusciaAPIErrRequestValidate, message }, "json");
+}
+
+function refuseWatch(refusal: Refusal): RestResponse {
+  return refusal.kind === "TooDeep" ? unbindable(refusal.message) : refuse(refusal);
 }
 
 async function* lines(hub: Hub, watch: WatchJobRequest, request: RestRequest): AsyncGenerator<string> {

@@ -9,7 +9,6 @@ import {
   create,
   type DescMessage,
   fromBinary,
-  fromJsonString,
   type JsonObject,
   type JsonValue,
   type Message,
@@ -21,6 +20,7 @@ import { ErrorCode } from "../../../gen/kuscia/proto/api/v1alpha1/errorcode/erro
 import type { Logger } from "pino";
 import type { Refusal, RestRequest, RestResponse, RestRoute } from "../../surface.js";
 import { type StatusInit, statusFromError, undecodable } from "./errors.js";
+import { readJson } from "./json-body.js";
 import type { KusciaCall } from "./routes.js";
 
 const JSON_TYPE = "application/json; charset=utf-8";
@@ -38,9 +38,25 @@ export function bodyFormat(headers: Headers): BodyFormat {
 
 /** The request's message. Throws an Error that says what is wrong with the body. */
 export function decodeBody<M extends DescMessage>(desc: M, request: RestRequest, format: BodyFormat) {
-  if (format === "protobuf") return fromBinary(desc, request.body);
+  if (format === "protobuf") return readBinary(desc, request.body);
   if (request.body.byteLength === 0) throw new Error("the body is empty; an empty request is written {}");
-  return fromJsonString(desc, utf8.decode(request.body), { ignoreUnknownFields: true });
+  return readJson(desc, textOf(request.body));
+}
+
+function readBinary<M extends DescMessage>(desc: M, body: Uint8Array) {
+  try {
+    return fromBinary(desc, body);
+  } catch (error) {
+    throw new Error(`the body is no ${desc.name} in protobuf: ${sentence(error)}`, { cause: error });
+  }
+}
+
+function textOf(body: Uint8Array): string {
+  try {
+    return utf8.decode(body);
+  } catch (error) {
+    throw new Error("the body is no text in UTF-8", { cause: error });
+  }
 }
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
@@ -76,7 +92,7 @@ const REFUSALS = {
   TooMany: (message) => statusResponse(429, undecodable(message), "json"),
 } as const satisfies Record<Refusal["kind"], (message: string) => RestResponse>;
 
-/** Refusals that the server makes before a route's handler runs. */
+/** Refusals that the server makes before a route's handler runs; WatchJob has a rule of its own. */
 export function refuse(refusal: Refusal): RestResponse {
   return REFUSALS[refusal.kind](refusal.message);
 }
@@ -93,7 +109,7 @@ export function statusResponse(httpStatus: number, status: StatusInit, format: B
   return json(httpStatus, { status: { code: answer.status?.code ?? 0, message: answer.status?.message ?? "" } });
 }
 
-function encode(desc: DescMessage, answer: Message, format: BodyFormat, extensions: boolean): RestResponse {
+export function encode(desc: DescMessage, answer: Message, format: BodyFormat, extensions: boolean): RestResponse {
   if (format === "protobuf") return protobuf(200, toBinary(desc, answer));
   return json(200, restJson(desc, answer, { extensions, defaults: true }));
 }

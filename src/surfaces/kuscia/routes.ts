@@ -89,8 +89,16 @@ const JOB_CODES = {
 } as const satisfies Record<string, CallCodes>;
 
 const IMAGE_CODES = {
-  create: { failed: ErrorCode.KusciaAPIErrCreateAppImage, alreadyExists: ErrorCode.KusciaAPIErrAppImageExists },
-  update: { failed: ErrorCode.KusciaAPIErrUpdateAppImage, notFound: ErrorCode.KusciaAPIErrAppImageNotExists },
+  create: {
+    failed: ErrorCode.KusciaAPIErrCreateAppImage,
+    alreadyExists: ErrorCode.KusciaAPIErrAppImageExists,
+    badQuantity: ErrorCode.KusciaAPIErrCreateAppImage,
+  },
+  update: {
+    failed: ErrorCode.KusciaAPIErrUpdateAppImage,
+    notFound: ErrorCode.KusciaAPIErrAppImageNotExists,
+    badQuantity: ErrorCode.KusciaAPIErrUpdateAppImage,
+  },
   delete: { failed: ErrorCode.KusciaAPIErrDeleteAppImage },
   query: { failed: ErrorCode.KusciaAPIErrQueryAppImage, notFound: ErrorCode.KusciaAPIErrAppImageNotExists },
   list: { failed: ErrorCode.KusciaAPIErrListAppImage },

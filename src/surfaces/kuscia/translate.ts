@@ -17,9 +17,10 @@ import type {
   TaskConfigSchema,
   TaskStatusSchema,
 } from "../../../gen/kuscia/proto/api/v1alpha1/kusciaapi/job_pb.js";
-import { invalid } from "../../core/error.js";
+import { invalid, quoted } from "../../core/error.js";
 import {
   type CommandRecord,
+  DEFAULT_SCHEDULE,
   type Instant,
   type Job,
   type JobDefinition,
@@ -86,7 +87,7 @@ export function definitionFromRequest(request: CreateJobRequest): JobDefinition 
 /** Kuscia's own API stores BestEffort, so that is what silence means. */
 function scheduleModeFromWire(text: string): ScheduleMode {
   const mode = text === "" ? "BestEffort" : SCHEDULE_MODES.find((each) => each === text);
-  if (!mode) throw invalid("schedule_mode", `must be ${SCHEDULE_MODES.join(" or ")}, got ${JSON.stringify(text)}`);
+  if (!mode) throw invalid("schedule_mode", `must be ${SCHEDULE_MODES.join(" or ")}, got ${quoted(text)}`);
   return mode;
 }
 
@@ -164,7 +165,8 @@ function taskConfigFromDefinition(task: TaskDefinition, inputConfig: string): Me
     dependencies: [...task.dependencies],
     taskInputConfig: inputConfig,
     priority: task.priority,
-    ...(task.schedule && { scheduleConfig: { ...task.schedule } }),
+    // The numbers that hold, also where none were asked for; what was asked for is what a repeat is compared with.
+    scheduleConfig: { ...(task.schedule ?? DEFAULT_SCHEDULE) },
     tolerable: task.tolerable,
     ...(task.retry.maxAttempts > 1 && { retry: { ...task.retry } }),
     runTimeoutSeconds: task.runTimeoutSeconds,

@@ -54,7 +54,7 @@ describe("a request that names nothing", () => {
     const { status } = await call(job.approveJob, { jobId: "a", result });
     expect(status).toMatchObject({
       code: 11100,
-      message: "result: must be APPROVE_RESULT_ACCEPT or APPROVE_RESULT_REJECT",
+      message: `result: must be APPROVE_RESULT_ACCEPT (1) or APPROVE_RESULT_REJECT (2), got ${result}`,
     });
   });
 
@@ -101,6 +101,21 @@ describe("the code of each reason", () => {
       const metadata = reason === "Internal" ? {} : { field: "some_field", fact: "x" };
       expect(answer).toMatchObject({ status: { code: expected, message, reason, domain: "muster", metadata } });
     }
+  });
+
+  it("of a quantity of an app image is the call's own, of its other content 11100", async () => {
+    const withCpu = (cpu: string) => [{ name: "t", containers: [{ name: "c", resources: { limits: { cpu } } }] }];
+    const request = { name: "img", image: { name: "repo" } };
+    const bad = { ...request, deployTemplates: withCpu("lots") };
+    expect((await call(image.createAppImage, bad)).status).toMatchObject({
+      code: 13100,
+      message: 'deploy_templates[0].containers[0].resources.limits.cpu: must be a quantity such as "500m" or "2Gi", got "lots"',
+      reason: "InvalidArgument",
+    });
+    expect((await call(image.createAppImage, request)).status?.code).toBe(11100);
+    expect((await call(image.createAppImage, { ...request, deployTemplates: withCpu("2") })).status?.code).toBe(0);
+    expect((await call(image.updateAppImage, bad)).status?.code).toBe(13102);
+    expect((await call(image.updateAppImage, { name: "img" })).status?.code).toBe(11100);
   });
 
   it("is 11101 for a fault of ours, which is logged and not told", async () => {

@@ -1,9 +1,11 @@
 import { fromBinary } from "@bufbuild/protobuf";
+import { createClient } from "@connectrpc/connect";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { ErrorResponseSchema } from "../../../gen/kuscia/proto/api/v1alpha1/common_pb.js";
+import { HealthResponseSchema, HealthService } from "../../../gen/kuscia/proto/api/v1alpha1/kusciaapi/health_pb.js";
 import { CreateJobResponseSchema } from "../../../gen/kuscia/proto/api/v1alpha1/kusciaapi/job_pb.js";
 import { definitionOf, viewOf } from "../../fakes.js";
-import { type Front, postJson, startFront } from "../../front.js";
+import { type Front, postJson, startFront, TRANSPORTS } from "../../front.js";
 
 let front: Front;
 beforeAll(async () => {
@@ -46,7 +48,11 @@ describe("answers in JSON", () => {
               dependencies: [],
               task_input_config: "{}",
               priority: 0,
-              schedule_config: null,
+              schedule_config: {
+                task_timeout_seconds: 300,
+                resource_reserved_seconds: 30,
+                resource_reallocation_interval_seconds: 30,
+              },
             },
           ],
           status: {
@@ -137,13 +143,14 @@ describe("requests in JSON", () => {
   });
 
   it.each([
-    ["an empty body", "", /the body is empty/],
-    ["half of a body", '{"job_id":', /JSON/],
-    ["no object", "[]", /QueryJobRequest/],
-    ["a wrong type", '{"job_id": 5}', /job_id/],
-    ["a key twice", '{"job_id":"a","job_id":"b"}', /duplicate/],
-    ["bytes that are no UTF-8", Buffer.from([0x7b, 0xff, 0x7d]), /./],
-    ["half a surrogate pair", String.raw`{"job_id":"\ud800"}`, /job_id/],
+    ["an empty body", "", /^the body is empty/],
+    ["half of a body", '{"job_id":', /^the body is no JSON: Unexpected end of JSON input$/],
+    ["no object", "[]", /^the body: expected an object, got a list$/],
+    ["a wrong type", '{"job_id": 5}', /^job_id: expected string, got 5$/],
+    ["a key twice", '{"job_id":"a","job_id":"b"}', /^the body is no JSON: duplicate object key "job_id"$/],
+    ["a field twice", '{"job_id":"a","jobId":"b"}', /^job_id: is given twice, as job_id and as jobId$/],
+    ["bytes that are no UTF-8", Buffer.from([0x7b, 0xff, 0x7d]), /^the body is no text in UTF-8$/],
+    ["half a surrogate pair", String.raw`{"job_id":"\ud800"}`, /^job_id: expected string: invalid UTF8$/],
   ])("with %s are 11101, and nothing but a status", async (_name, body, message) => {
     const headers = { "content-type": "application/json" };
     const answer = await fetch(`${front.url}/api/v1/job/query`, { method: "POST", headers, body });
@@ -152,6 +159,38 @@ describe("requests in JSON", () => {
     expect(json.status.message).toMatch(message);
     expect(front.jobs.calls).toEqual([]);
   });
+});
+
+describe("a wrong value in the depth of a body is told by its path", () => {
+  it.each([
+    ['{"tasks":{}}', "tasks: expected a list, got an object"],
+    ['{"tasks":["a"]}', 'tasks[0]: expected an object, got "a"'],
+    ['{"tasks":[null,{"parties":[{"domainId":5}]}]}', "tasks[1].parties[0].domain_id: expected string, got 5"],
+    ['{"tasks":[{"dependencies":["a",true]}]}', "tasks[0].dependencies[1]: expected string, got true"],
+    ['{"custom_fields":[]}', "custom_fields: expected an object, got a list"],
+    ['{"custom_fields":{"a":null,"b":1}}', 'custom_fields["b"]: expected string, got 1'],
+    ['{"max_parallelism":1.5}', "max_parallelism: expected number (int32), got 1.5"],
+  ])("%s", async (body, message) => {
+    expect(await post("job/create", body)).toEqual({ status: { code: 11101, message } });
+  });
+
+  it("also where it is an enum", async () => {
+    const message = "result: expected the name or the number of a value, got true";
+    expect(await post("job/approve", '{"result":true}')).toEqual({ status: { code: 11101, message } });
+  });
+});
+
+it("null in a list or a map is the empty value", async () => {
+  const body = '{"jobId":"a","custom_fields":{"k":null,"l":"x"},"tasks":[null,{"alias":"b","dependencies":["a",null],"what":1}]}';
+  await post("job/create", body);
+  expect(front.jobs.last("submit")?.[0]).toMatchObject({
+    definition: {
+      jobId: "a",
+      customFields: { k: "", l: "x" },
+      tasks: [{ alias: "", parties: [], dependencies: [] }, { alias: "b", dependencies: ["a", ""] }],
+    },
+  });
+  expect(await post("job/query", "null")).toMatchObject({ status: { code: 11100, message: "job_id: must not be empty" } });
 });
 
 describe("binary protobuf", () => {
@@ -174,6 +213,7 @@ describe("binary protobuf", () => {
     expect([answer.status, answer.headers.get("content-type")]).toEqual([200, "application/x-protobuf"]);
     const { status, data } = fromBinary(CreateJobResponseSchema, new Uint8Array(await answer.arrayBuffer()));
     expect([status?.code, data]).toEqual([11101, undefined]);
+    expect(status?.message).toBe("the body is no CreateJobRequest in protobuf: premature EOF");
   });
 });
 
@@ -191,6 +231,25 @@ it("other content types are 415", async () => {
       },
     ]);
   }
+});
+
+describe("healthZ", () => {
+  it("answers in kind, and takes any body or none", async () => {
+    const ready = { status: { code: 0, message: "success", details: [] }, data: { ready: true } };
+    for (const body of ["{}", "", "what?"]) {
+      expect(await (await postJson(`${front.url}/healthZ`, body)).json()).toEqual(ready);
+    }
+    const headers = { "content-type": "application/x-protobuf" };
+    const answer = await fetch(`${front.url}/healthZ`, { method: "POST", headers });
+    expect(answer.headers.get("content-type")).toBe("application/x-protobuf");
+    const message = fromBinary(HealthResponseSchema, new Uint8Array(await answer.arrayBuffer()));
+    expect(message).toMatchObject({ status: { code: 0, message: "success" }, data: { ready: true } });
+  });
+
+  it.each(Object.entries(TRANSPORTS))("is a call over %s", async (_name, transport) => {
+    const { status, data } = await createClient(HealthService, transport(front.url)).healthZ({});
+    expect([status?.code, data?.ready]).toEqual([0, true]);
+  });
 });
 
 describe("probes", () => {

@@ -6,6 +6,7 @@ import {
   JobState_State,
   JobStatusSchema,
   QueryJobResponseDataSchema,
+  ScheduleConfigSchema,
 } from "../../../gen/kuscia/proto/api/v1alpha1/kusciaapi/job_pb.js";
 import {
   JOB_STATES,
@@ -77,7 +78,9 @@ const recordOf = (definition: JobDefinition): JobRecord => ({
   inputs: definition.tasks.map((task) => task.inputConfig),
 });
 
-it("what a request defines is what a query shows", () => {
+const DEFAULTS = { taskTimeoutSeconds: 300, resourceReservedSeconds: 30, resourceReallocationIntervalSeconds: 30 };
+
+it("what a request defines is what a query shows, and the schedule that holds where it defines none", () => {
   fc.assert(
     fc.property(request, (init) => {
       const shown = create(
@@ -86,6 +89,7 @@ it("what a request defines is what a query shows", () => {
       );
       const { status: _status, ...definition } = shown;
       const { status: _none, ...expected } = create(QueryJobResponseDataSchema, init);
+      for (const task of expected.tasks) task.scheduleConfig ??= create(ScheduleConfigSchema, DEFAULTS);
       expect(definition).toEqual(expected);
     }),
   );

@@ -173,7 +173,12 @@ describe("WatchJob over REST", () => {
     expect([response.status, await response.json()]).toEqual([400, { status: { code: 11100, message } }]);
   });
 
-  it.each(["", "{", '{"timeout_seconds":"soon"}'])("answers 400 to the body %o", async (body) => {
+  it("takes a POST of nothing as the empty request", async () => {
+    front.hub.present = [];
+    expect(await firstLines(await fetch(front.url + WATCH, { method: "POST" }), 1)).toEqual(['{"type":4}']);
+  });
+
+  it.each(["", "{", '{"timeout_seconds":"soon"}', `{"header":${'{"a":'.repeat(70)}1${"}".repeat(70)}}`])("answers 400 to the body %o", async (body) => {
     const response = await postJson(front.url + WATCH, body);
     expect([response.status, await response.json()]).toMatchObject([400, { status: { code: 11100 } }]);
   });
