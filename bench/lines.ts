@@ -1,0 +1,7 @@
+/** All lines, in the order of the table. */
+
+import type { Line } from "./line.js";
+import { create } from "./lines/create.js";
+import { unaryGrpc, unaryJson } from "./lines/unary.js";
+
+export const LINES: readonly Line[] = [unaryGrpc, unaryJson, create];
