@@ -2,6 +2,7 @@
 
 import type { Line } from "./line.js";
 import { create } from "./lines/create.js";
+import { noop } from "./lines/noop.js";
 import { unaryGrpc, unaryJson } from "./lines/unary.js";
 
-export const LINES: readonly Line[] = [unaryGrpc, unaryJson, create];
+export const LINES: readonly Line[] = [unaryGrpc, unaryJson, create, noop];

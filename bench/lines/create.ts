@@ -1,6 +1,7 @@
 /** Making jobs: durable jobs a second over gRPC, beside plain SQL one by one. */
 
 import { oneByOne, type Transactions, transactionsLike } from "../baselines/one-by-one.js";
+import { QUEUES, type QueueMethods, type QueueSetting } from "../baselines/queue.js";
 import type { Bench } from "../bench.js";
 import { createBody, JOB_SERVICE, USUAL } from "../job.js";
 import type { Line, Row } from "../line.js";
@@ -35,6 +36,20 @@ export async function createContender(
   };
 }
 
+async function addContender(bench: Bench, { name, pool }: QueueSetting): Promise<Contender & { stop(): Promise<void> }> {
+  const adder = startPart<QueueMethods>(`baselines/${name}.ts`);
+  await adder.ask("open", { databaseUrl: await bench.postgres.database(`create_${name}`), pool });
+  return {
+    name,
+    processes: { load: [adder.pid], postgres: [bench.postgres.pid] },
+    async round(seconds) {
+      const { perSecond } = await adder.ask("add", { seconds, inFlight: 32 });
+      return { value: perSecond };
+    },
+    stop: () => adder.stop(),
+  };
+}
+
 export const create: Line = {
   name: "create",
   about: "CreateJob over gRPC, beside one transaction per job by plain SQL",
@@ -55,8 +70,9 @@ export const create: Line = {
     });
     const usual = [rival("usual", 8), rival("usual", 32)];
     const single = [rival("single", 8), rival("single", 32)];
-    const rounds = await takeTurns(bench, [ours, ...usual, ...single]);
-    await Promise.all([ours.stop(), raw.stop(), server.stop()]);
+    const queues = await Promise.all(QUEUES.map((queue) => addContender(bench, queue)));
+    const rounds = await takeTurns(bench, [ours, ...usual, ...single, ...queues]);
+    for (const each of [ours, raw, server, ...queues]) await each.stop();
     const own = roundsOf(rounds, ours);
     const row = (rivals: readonly Contender[]): Row => ({
       what: `CreateJob (2 tasks x 2 parties), ${IN_FLIGHT} in flight`,
@@ -68,6 +84,7 @@ export const create: Line = {
     const latency = `p50 ${own.median["p50"]?.toFixed(1)} ms, p99 ${own.median["p99"]?.toFixed(1)} ms`;
     return [
       { ...row(usual), bars: [{ of: "ratio", is: "at least", value: 2 }], note: `${latency}; ${cpuText(own)}` },
+      { ...row(queues), bars: [{ of: "ratio", is: "at least", value: 3 }], note: "addJob and send, 32 in flight" },
       { ...row(single), note: "the raw limit of one transaction per job, for information" },
     ];
   },

@@ -27,6 +27,8 @@ export interface RunOptions {
   /** Until the time is over, or so many calls are done. */
   readonly seconds?: number;
   readonly calls?: number;
+  /** Calls a second at a steady pace, in place of as many as can be. One that finds no free lane waits for one. */
+  readonly perSecond?: number;
 }
 
 export interface RunResult {
@@ -99,7 +101,7 @@ function jsonCall(connection: Http1Connection): Call {
     );
 }
 
-function run({ ids, domains = 1, seconds = Infinity, calls: most = Infinity }: RunOptions): Promise<RunResult> {
+function run({ ids, domains = 1, seconds = Infinity, calls: most = Infinity, perSecond = Infinity }: RunOptions): Promise<RunResult> {
   const times: number[] = [];
   const begin = performance.now();
   const until = begin + seconds * 1000;
@@ -109,10 +111,12 @@ function run({ ids, domains = 1, seconds = Infinity, calls: most = Infinity }: R
     if (!template) return reject(new Error("no target is open"));
     const body = template;
     const next = (call: Call): void => {
-      if (asked >= most || performance.now() >= until) {
+      const now = performance.now();
+      if (asked >= most || now >= until) {
         if (open === 0) resolve(resultOf(times, performance.now() - begin));
         return;
       }
+      if (asked >= ((now - begin) / 1000) * perSecond) return void setTimeout(next, 1, call);
       const id = "from" in ids ? ids.from + asked : Math.floor(Math.random() * ids.below);
       const domain = asked % domains;
       asked += 1;
