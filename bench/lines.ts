@@ -4,5 +4,6 @@ import type { Line } from "./line.js";
 import { create } from "./lines/create.js";
 import { noop } from "./lines/noop.js";
 import { unaryGrpc, unaryJson } from "./lines/unary.js";
+import { fanout, idle, latency, watched } from "./lines/watch.js";
 
-export const LINES: readonly Line[] = [unaryGrpc, unaryJson, create, noop];
+export const LINES: readonly Line[] = [unaryGrpc, unaryJson, create, watched, latency, idle, fanout, noop];
