@@ -13,6 +13,7 @@ export interface MusterServer {
   readonly url: string;
   readonly pid: number;
   readonly databaseUrl: string;
+  readonly dataDirectory: string;
   stop(): Promise<void>;
 }
 
@@ -37,42 +38,53 @@ export async function startMuster(bench: Bench, database: string, settings: Must
   return serve(bench, await bench.postgres.database(database), settings);
 }
 
-/** On a database that is there. */
-export async function serve(bench: Bench, databaseUrl: string, settings: MusterSettings): Promise<MusterServer> {
-  const { dataDirectory, args } = await prepare(bench, settings);
+/** On a database that is there; with another folder of images where one is given. */
+export async function serve(
+  bench: Bench,
+  databaseUrl: string,
+  settings: MusterSettings,
+  images?: string,
+): Promise<MusterServer> {
+  const { dataDirectory, config, ownImages } = await prepare(bench, settings);
+  const args = ["--config", config, "--app-images", images ?? ownImages];
   const server = await startServerProcess({ dataDirectory, databaseUrl, args });
   const stop = endLater(async () => {
     const code = await server.stop();
     if (code !== 0) throw new Error(`muster serve ended with ${code}. It wrote:\n${server.logs()}`);
     refuseFaults(server.logs());
   });
-  return { url: server.url, pid: server.pid, databaseUrl, stop };
+  return { url: server.url, pid: server.pid, databaseUrl, dataDirectory, stop };
 }
 
 /** The same parts with a runner that ends every attempt at once (see server-noop.ts). */
 export async function startNoop(bench: Bench, database: string, settings: MusterSettings = {}): Promise<MusterServer> {
   const databaseUrl = await bench.postgres.database(database);
-  const { dataDirectory, args } = await prepare(bench, settings);
+  const { dataDirectory, config, ownImages } = await prepare(bench, settings);
   const server: Part<NoopServer> = startPart("server-noop.ts");
-  const [config = "", images = ""] = [args[1], args[3]];
-  const flags = { config, "app-images": images, data: dataDirectory, listen: "127.0.0.1:0", "database-url": databaseUrl };
+  const flags = { config, "app-images": ownImages, data: dataDirectory, listen: "127.0.0.1:0", "database-url": databaseUrl };
   const url = await server.ask("start", flags);
   const stop = endLater(async () => {
     await server.ask("stop");
     await server.stop();
   });
-  return { url, pid: server.pid, databaseUrl, stop };
+  return { url, pid: server.pid, databaseUrl, dataDirectory, stop };
 }
 
-async function prepare(bench: Bench, settings: MusterSettings): Promise<{ dataDirectory: string; args: string[] }> {
+interface Prepared {
+  readonly dataDirectory: string;
+  readonly config: string;
+  readonly ownImages: string;
+}
+
+async function prepare(bench: Bench, settings: MusterSettings): Promise<Prepared> {
   const folder = await mkdtemp(join(bench.folder, "muster-"));
   await chmod(folder, 0o711);
-  const images = join(folder, "images");
-  await mkdir(images);
-  await writeFile(join(images, "bench.yaml"), stringify(COMMAND_THAT_DOES_NOTHING));
+  const ownImages = join(folder, "images");
+  await mkdir(ownImages);
+  await writeFile(join(ownImages, "bench.yaml"), stringify(COMMAND_THAT_DOES_NOTHING));
   const config = join(folder, "muster.yaml");
   await writeFile(config, stringify(settings));
-  return { dataDirectory: join(folder, "data"), args: ["--config", config, "--app-images", images] };
+  return { dataDirectory: join(folder, "data"), config, ownImages };
 }
 
 /** A server that has met a fault has not been measured at what it does. */

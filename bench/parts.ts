@@ -25,9 +25,16 @@ export function endLater(end: () => Promise<void>): () => Promise<void> {
   return stop;
 }
 
-/** Ends all that still runs, the youngest first. */
-export async function endAll(): Promise<void> {
-  for (const stop of [...running].toReversed()) await stop().catch((error: unknown) => console.error(error));
+/** Ends all that still runs, the youngest first; what was running at a moment before may be kept. */
+export async function endAll(kept: ReadonlySet<() => Promise<void>> = new Set()): Promise<void> {
+  for (const stop of [...running].toReversed()) {
+    if (!kept.has(stop)) await stop().catch((error: unknown) => console.error(error));
+  }
+}
+
+/** What runs at this moment. */
+export function runningNow(): ReadonlySet<() => Promise<void>> {
+  return new Set(running);
 }
 
 /** Starts `file`, relative to this folder. Its output goes to the benchmark's stderr. */

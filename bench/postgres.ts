@@ -51,17 +51,34 @@ export async function startPostgres(folder: string): Promise<BenchPostgres> {
   };
 }
 
+export interface Connection {
+  query<Row extends pg.QueryResultRow>(text: string, values?: readonly unknown[]): Promise<Row[]>;
+  end(): Promise<void>;
+}
+
+/** A connection for more than one statement. */
+export async function openConnection(url: string): Promise<Connection> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  const end = endLater(() => client.end());
+  return {
+    async query<Row extends pg.QueryResultRow>(text: string, values: readonly unknown[] = []) {
+      return (await client.query<Row>(text, [...values])).rows;
+    },
+    end,
+  };
+}
+
 /** One statement on a connection of its own. */
 export async function query<Row extends pg.QueryResultRow>(
   url: string,
   text: string,
   values: readonly unknown[] = [],
 ): Promise<Row[]> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
+  const connection = await openConnection(url);
   try {
-    return (await client.query<Row>(text, [...values])).rows;
+    return await connection.query<Row>(text, values);
   } finally {
-    await client.end();
+    await connection.end();
   }
 }

@@ -8,7 +8,7 @@ import type { Bench } from "./bench.js";
 import type { Line } from "./line.js";
 import { LINES } from "./lines.js";
 import { describeMachine, gitCommit, packageVersions } from "./machine.js";
-import { endAll, endLater } from "./parts.js";
+import { endAll, endLater, runningNow } from "./parts.js";
 import { startPostgres } from "./postgres.js";
 import { type LineResult, printTable, writeResults } from "./report.js";
 
@@ -77,6 +77,7 @@ async function run(lines: readonly Line[]): Promise<void> {
 async function runLine(line: Line, bench: Bench): Promise<LineResult> {
   console.error(`${line.name}: ${line.about}`);
   const begin = performance.now();
+  const before = runningNow();
   const seconds = (): number => Math.round((performance.now() - begin) / 1000);
   try {
     const rows = await line.run(bench);
@@ -84,5 +85,8 @@ async function runLine(line: Line, bench: Bench): Promise<LineResult> {
   } catch (error) {
     console.error(error);
     return { line: line.name, seconds: seconds(), rows: [], broken: error instanceof Error ? error.message : String(error) };
+  } finally {
+    // What a broken line has left.
+    await endAll(before);
   }
 }

@@ -9,7 +9,6 @@ import { execFile } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import pg from "pg";
 import type { Bench } from "../bench.js";
 import { startPart } from "../parts.js";
 import { query } from "../postgres.js";
@@ -56,7 +55,12 @@ function valueOf(column: string, type: string, value: string | null, row: number
   if (column === "job_id") return JOB_ID;
   if (column === "task_id") return `${JOB_ID} || '-${row}'`;
   if (column === "revision") return "nextval('revision')";
-  return value === null ? `null::"${type}"` : `${pg.escapeLiteral(value)}::"${type}"`;
+  return value === null ? `null::"${type}"` : `${literal(value)}::"${type}"`;
+}
+
+/** Without colons, since pgbench takes those before a word for its own variables, in texts too. */
+function literal(text: string): string {
+  return `E'${text.replaceAll("\\", "\\\\").replaceAll("'", "''").replaceAll(":", "\\x3a")}'`;
 }
 
 export interface OneByOneRunner {

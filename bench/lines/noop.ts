@@ -1,6 +1,5 @@
 /** Work that does nothing, from the request to the end: what the engine costs, beside job queues. */
 
-import pg from "pg";
 import { setTimeout as delay } from "node:timers/promises";
 import { QUEUES, type QueueMethods, type QueueSetting } from "../baselines/queue.js";
 import type { Bench } from "../bench.js";
@@ -9,6 +8,7 @@ import type { Line } from "../line.js";
 import { ID_DIGITS } from "../load/messages.js";
 import { startNoop } from "../muster.js";
 import { startPart } from "../parts.js";
+import { openConnection } from "../postgres.js";
 import { type Contender, cpuText, fastest, roundsOf, takeTurns } from "../rounds.js";
 import { percentile } from "../statistics.js";
 import { createContender } from "./create.js";
@@ -59,11 +59,10 @@ async function oursContender(bench: Bench, name: string, domains: readonly strin
   const shape: JobShape = { tasks: 1, parallelism: 1, domains };
   const server = await startNoop(bench, `noop_${domains.length}`);
   const creating = await createContender(bench, server, { body: createBody(shape) });
-  const client = new pg.Client({ connectionString: server.databaseUrl });
-  await client.connect();
+  const client = await openConnection(server.databaseUrl);
   // The index that holds live tasks alone answers it.
   const allEnded = async (): Promise<void> => {
-    while ((await client.query("select from tasks where live limit 1")).rowCount !== 0) await delay(5);
+    while ((await client.query("select from tasks where live limit 1")).length > 0) await delay(5);
   };
   let made = 0;
   return {
@@ -77,7 +76,7 @@ async function oursContender(bench: Bench, name: string, domains: readonly strin
       made += calls;
       const paced = await creating.load.ask("run", { ids: { from: made }, seconds, perSecond: PACE });
       await allEnded();
-      const { rows } = await client.query<{ ms: number }>(
+      const rows = await client.query<{ ms: number }>(
         `select (extract(epoch from t.started_at - t.created_at) * 1000)::float8 as ms
          from jobs j join tasks t on t.job_uid = j.uid where j.job_id >= $1`,
         [`bench-${String(made).padStart(ID_DIGITS, "0")}`],

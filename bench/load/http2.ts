@@ -23,26 +23,34 @@ const END_HEADERS = 0x4;
 const PADDED = 0x8;
 
 const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+const INITIAL_WINDOW = 0x4;
 const LARGEST_WINDOW = 2 ** 31 - 1;
 const FIRST_WINDOW = 65_535;
 /** Bytes after which the connection's window is filled up again. */
 const REFILL = 2 ** 28;
 
-interface Waiting {
-  readonly head: Buffer;
+const LARGEST_FRAME = 16_384;
+
+/** A request whose body does not fit into one frame, or not into a window now. */
+interface Sending {
+  readonly id: number;
   readonly body: Buffer;
-  readonly listener: StreamListener;
+  at: number;
+  /** What the server still lets us send on its stream. */
+  window: number;
 }
 
 export class Http2Connection {
   readonly #socket: Socket;
   readonly #listeners = new Map<number, StreamListener>();
-  readonly #waiting: Waiting[] = [];
+  readonly #sending: Sending[] = [];
   #rest: Buffer = Buffer.alloc(0);
   #out: Buffer[] = [];
   #nextId = 1;
-  /** What the server still lets us send; only request bodies count. */
+  /** What the server still lets us send on the connection; only request bodies count. */
   #window = FIRST_WINDOW;
+  /** The same for a new stream. */
+  #streamWindow = FIRST_WINDOW;
   #taken = 0;
   #lost: string | undefined;
 
@@ -57,7 +65,7 @@ export class Http2Connection {
     settings.writeUInt32BE(0, 2);
     settings.writeUInt16BE(0x2, 6);
     settings.writeUInt32BE(0, 8);
-    settings.writeUInt16BE(0x4, 12);
+    settings.writeUInt16BE(INITIAL_WINDOW, 12);
     settings.writeUInt32BE(LARGEST_WINDOW, 14);
     this.#out.push(PREFACE, frame(TYPE.settings, 0, 0, settings), windowUpdate(LARGEST_WINDOW - FIRST_WINDOW));
     this.#flush();
@@ -78,12 +86,19 @@ export class Http2Connection {
   /** Sends a whole request. `head` is of `encodeHead`. All requests of one turn of the event loop leave in one write. */
   request(head: Buffer, body: Buffer, listener: StreamListener): void {
     if (this.#lost !== undefined) return listener.fail(this.#lost);
-    if (body.length > this.#window || this.#waiting.length > 0) {
-      // A copy, since the caller may fill the bytes anew.
-      this.#waiting.push({ head, body: Buffer.from(body), listener });
+    const id = this.#nextId;
+    this.#nextId += 2;
+    this.#listeners.set(id, listener);
+    this.#write(frame(TYPE.headers, END_HEADERS, id, head));
+    const fits = Math.min(LARGEST_FRAME, this.#window, this.#streamWindow);
+    if (body.length <= fits && this.#sending.length === 0) {
+      this.#window -= body.length;
+      this.#write(frame(TYPE.data, END_STREAM, id, body));
       return;
     }
-    this.#send(head, body, listener);
+    // A copy, since the caller may fill the bytes anew.
+    this.#sending.push({ id, body: Buffer.from(body), at: 0, window: this.#streamWindow });
+    this.#sendOn();
   }
 
   close(): void {
@@ -91,24 +106,31 @@ export class Http2Connection {
     this.#socket.destroy();
   }
 
-  #send(head: Buffer, body: Buffer, listener: StreamListener): void {
-    const id = this.#nextId;
-    this.#nextId += 2;
-    this.#window -= body.length;
-    this.#listeners.set(id, listener);
+  /** As much of the waiting bodies as the windows allow. */
+  #sendOn(): void {
+    for (const each of this.#sending) {
+      while (each.at < each.body.length) {
+        const length = Math.min(LARGEST_FRAME, this.#window, each.window, each.body.length - each.at);
+        if (length <= 0) break;
+        const last = each.at + length === each.body.length;
+        this.#write(frame(TYPE.data, last ? END_STREAM : 0, each.id, each.body.subarray(each.at, each.at + length)));
+        each.at += length;
+        each.window -= length;
+        this.#window -= length;
+      }
+    }
+    while (this.#sending[0] && this.#sending[0].at === this.#sending[0].body.length) this.#sending.shift();
+  }
+
+  #write(bytes: Buffer): void {
     if (this.#out.length === 0) process.nextTick(() => this.#flush());
-    this.#out.push(frame(TYPE.headers, END_HEADERS, id, head), frame(TYPE.data, END_STREAM, id, body));
+    this.#out.push(bytes);
   }
 
   #flush(): void {
     const out = this.#out;
     this.#out = [];
     if (out.length > 0 && this.#lost === undefined) this.#socket.write(out.length === 1 ? (out[0] ?? "") : Buffer.concat(out));
-  }
-
-  #control(bytes: Buffer): void {
-    if (this.#out.length === 0) process.nextTick(() => this.#flush());
-    this.#out.push(bytes);
   }
 
   #read(chunk: Buffer): void {
@@ -130,7 +152,7 @@ export class Http2Connection {
     if (type === TYPE.data) {
       this.#taken += payload.length;
       if (this.#taken > REFILL) {
-        this.#control(windowUpdate(this.#taken));
+        this.#write(windowUpdate(this.#taken));
         this.#taken = 0;
       }
       const unpadded = flags & PADDED ? payload.subarray(1, payload.length - (payload[0] ?? 0)) : payload;
@@ -139,14 +161,14 @@ export class Http2Connection {
     } else if (type === TYPE.headers) {
       if (flags & END_STREAM) this.#finish(id, listener);
     } else if (type === TYPE.window) {
-      if (id === 0) this.#widen(payload.readUInt32BE(0) & 0x7fffffff);
+      this.#widen(id, payload.readUInt32BE(0) & 0x7fffffff);
     } else if (type === TYPE.reset) {
       this.#listeners.delete(id);
       listener?.fail(`the server reset the stream with code ${payload.readUInt32BE(0)}`);
     } else if (type === TYPE.settings) {
-      if (!(flags & ACK)) this.#control(frame(TYPE.settings, ACK, 0, Buffer.alloc(0)));
+      if (!(flags & ACK)) this.#agree(payload);
     } else if (type === TYPE.ping) {
-      if (!(flags & ACK)) this.#control(frame(TYPE.ping, ACK, 0, payload));
+      if (!(flags & ACK)) this.#write(frame(TYPE.ping, ACK, 0, payload));
     } else if (type === TYPE.goaway) {
       this.#lose(`the server said goodbye with code ${payload.readUInt32BE(4)}`);
     }
@@ -157,19 +179,29 @@ export class Http2Connection {
     listener?.end();
   }
 
-  #widen(by: number): void {
-    this.#window += by;
-    for (let next = this.#waiting[0]; next && next.body.length <= this.#window; next = this.#waiting[0]) {
-      this.#waiting.shift();
-      this.#send(next.head, next.body, next.listener);
+  #widen(id: number, by: number): void {
+    if (id === 0) this.#window += by;
+    else for (const each of this.#sending) if (each.id === id) each.window += by;
+    if (this.#sending.length > 0) this.#sendOn();
+  }
+
+  /** Of the server's settings only the window of new streams matters. */
+  #agree(settings: Buffer): void {
+    for (let at = 0; at + 6 <= settings.length; at += 6) {
+      if (settings.readUInt16BE(at) !== INITIAL_WINDOW) continue;
+      const window = settings.readUInt32BE(at + 2);
+      for (const each of this.#sending) each.window += window - this.#streamWindow;
+      this.#streamWindow = window;
     }
+    this.#write(frame(TYPE.settings, ACK, 0, Buffer.alloc(0)));
+    this.#sendOn();
   }
 
   #lose(reason: string): void {
     this.#lost ??= reason;
-    const open = [...this.#listeners.values(), ...this.#waiting.map((each) => each.listener)];
+    const open = [...this.#listeners.values()];
     this.#listeners.clear();
-    this.#waiting.length = 0;
+    this.#sending.length = 0;
     for (const listener of open) listener.fail(this.#lost);
   }
 }

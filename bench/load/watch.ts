@@ -18,6 +18,11 @@ export interface WatchTarget {
   readonly streamsPerConnection: number;
 }
 
+export interface SnapshotOptions extends Pick<WatchTarget, "url" | "path" | "body"> {
+  readonly frames: number;
+  readonly seconds: number;
+}
+
 /** One event of the history. */
 export interface Committed {
   readonly revision: number;
@@ -73,6 +78,7 @@ class Recording {
 
 class Watcher {
   recording: Recording | undefined;
+  onEvent: (() => void) | undefined;
   events = 0;
   readonly opened: Promise<void>;
   readonly #messages = new Messages((message) => this.#take(message));
@@ -115,6 +121,7 @@ class Watcher {
     if (type === TYPE.error) return this.fail(`an ERROR event: ${message.toString("latin1")}`);
     this.events += 1;
     this.recording?.add(from, revision);
+    this.onEvent?.();
   }
 }
 
@@ -136,6 +143,25 @@ const methods = {
       own.forEach((watcher, i) => connection.request(head, template.with(0, first + i), watcher));
       await Promise.all(own.map((watcher) => watcher.opened));
     }
+  },
+  /** Milliseconds until a new watcher has so many frames of its snapshot: the median of as many as the time allows. */
+  async snapshots({ url, path, body, frames, seconds }: SnapshotOptions): Promise<number> {
+    const head = encodeHead(url, path, GRPC_HEADERS);
+    const times: number[] = [];
+    for (const begin = performance.now(); performance.now() - begin < seconds * 1000; ) {
+      const connection = await Http2Connection.open(url);
+      const sent = performance.now();
+      await new Promise<void>((resolve, reject) => {
+        const watcher = new Watcher();
+        watcher.onEvent = () => watcher.events === frames && resolve();
+        watcher.opened.then(() => reject(new Error(`the snapshot had only ${watcher.events} frames`)), reject);
+        connection.request(head, Buffer.from(body), watcher);
+      });
+      times.push(performance.now() - sent);
+      connection.close();
+    }
+    failure = undefined;
+    return percentile(times, 0.5);
   },
   /** Frames with a job so far, of all watchers together. */
   events: () => watchers.reduce((sum, watcher) => sum + watcher.events, 0),
