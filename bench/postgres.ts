@@ -59,6 +59,8 @@ export interface Connection {
 /** A connection for more than one statement. */
 export async function openConnection(url: string): Promise<Connection> {
   const client = new pg.Client({ connectionString: url });
+  // The statement that needs a lost connection fails, and that is where it is told.
+  client.on("error", () => undefined);
   await client.connect();
   const end = endLater(() => client.end());
   return {

@@ -22,6 +22,7 @@ const { values: flags } = parseArgs({
 });
 
 const RESULTS = "bench/results";
+let interrupted = false;
 
 if (flags.list) for (const line of LINES) console.log(`${line.name.padEnd(16)} ${line.about}`);
 else await run(chosen(flags.only));
@@ -40,6 +41,7 @@ async function run(lines: readonly Line[]): Promise<void> {
   // A second Ctrl-C ends at once; then what was started ends by itself, except Postgres.
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.once(signal, () => {
+      interrupted = true;
       void endAll().finally(() => process.exit(130));
     });
   }
@@ -83,6 +85,8 @@ async function runLine(line: Line, bench: Bench): Promise<LineResult> {
     const rows = await line.run(bench);
     return { line: line.name, seconds: seconds(), rows };
   } catch (error) {
+    // The line broke because its processes are being ended; whoever ends them ends this one too.
+    if (interrupted) return await new Promise<never>(() => undefined);
     console.error(error);
     return { line: line.name, seconds: seconds(), rows: [], broken: error instanceof Error ? error.message : String(error) };
   } finally {
