@@ -12,6 +12,8 @@ import { createImages } from "./images.js";
 import { createJobs } from "./jobs.js";
 import { createLogs } from "./logs.js";
 import { type EmbeddedPostgres, startEmbeddedPostgres } from "./postgres.js";
+import type { Runner } from "./runner.js";
+import type { LocalRunnerOptions } from "./runners/local/options.js";
 import { createLocalRunner } from "./runners/local/runner.js";
 import { Scheduler } from "./scheduler.js";
 import { type Address, createServer } from "./server.js";
@@ -40,7 +42,15 @@ const LEASE_MS = 30_000;
 /** How long a lost notification may go unnoticed. */
 const POLL_MS = 5_000;
 
-export async function startMuster(config: Config, log: Log, version: string): Promise<Muster> {
+/** Another runner in place of the local one, which gets what that would be given. */
+export type RunnerFactory = (options: LocalRunnerOptions) => Promise<Runner>;
+
+export async function startMuster(
+  config: Config,
+  log: Log,
+  version: string,
+  createRunner: RunnerFactory = createLocalRunner,
+): Promise<Muster> {
   const stops: (() => Promise<void>)[] = [];
   let stopping: Promise<void> | undefined;
   const stop = (): Promise<void> => {
@@ -52,7 +62,7 @@ export async function startMuster(config: Config, log: Log, version: string): Pr
     return stopping;
   };
   try {
-    return { ...(await start(config, log, version, (each) => stops.push(each))), stop };
+    return { ...(await start(config, log, version, createRunner, (each) => stops.push(each))), stop };
   } catch (error) {
     await stop();
     throw error;
@@ -63,6 +73,7 @@ async function start(
   config: Config,
   log: Log,
   version: string,
+  createRunner: RunnerFactory,
   onStop: (stop: () => Promise<void>) => void,
 ): Promise<Omit<Muster, "stop">> {
   // Searchable, since the database and the apps of other users live below; each folder there guards itself.
@@ -130,7 +141,7 @@ async function start(
     log.info({ images: loaded.map((image) => image.name), from: config.appImagesDirectory }, "loaded app images");
   }
 
-  const runner = await createLocalRunner({
+  const runner = await createRunner({
     dataDirectory: config.dataDirectory,
     progressUrl: (attemptUid) => `${reportUrl}/v1/attempts/${attemptUid}/progress`,
     domains: config.domains,

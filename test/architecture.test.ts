@@ -91,6 +91,26 @@ test("what a room keeps in its folder is imported only from that room", () => {
   expect(wrong).toEqual([]);
 });
 
+test("the product knows neither its tests nor its benchmark", () => {
+  const outside = importsOf(() => true).filter((i) => /^(bench|test)\//.test(i.from));
+  expect(outside).toEqual([]);
+});
+
+describe("the benchmark", () => {
+  const bench = sourcesUnder("bench");
+
+  test("was found", () => {
+    expect(bench.length).toBeGreaterThan(10);
+  });
+
+  test("runs the compiled product: of the sources it takes types, and what is not measured", () => {
+    const notMeasured = ["src/postgres.ts"];
+    const imports = bench.flatMap((source) => source.imports.map((i) => ({ path: source.path, ...i })));
+    const values = imports.filter((i) => i.from.startsWith("src/") && !i.typeOnly && !notMeasured.includes(i.from));
+    expect(values).toEqual([]);
+  });
+});
+
 test("a state is branded only by moves and by the store's row reader", () => {
   const users = importsOf(() => true).filter((i) => i.from === "src/core/moves/states.ts");
   const branding = users.filter(({ path }) => /\bmoved\b/.test(readFileSync(path, "utf8").match(/import \{[^}]*\} from "[^"]*states\.js"/)?.[0] ?? ""));

@@ -1,0 +1,26 @@
+/** All lines, in the order of the table. */
+
+import type { Line } from "./line.js";
+import { create } from "./lines/create.js";
+import { dag } from "./lines/dag.js";
+import { noop } from "./lines/noop.js";
+import { psi } from "./lines/psi.js";
+import { growth, memory, query } from "./lines/stored.js";
+import { unaryGrpc, unaryJson } from "./lines/unary.js";
+import { fanout, idle, latency, watched } from "./lines/watch.js";
+
+export const LINES: readonly Line[] = [
+  unaryGrpc,
+  unaryJson,
+  query,
+  create,
+  watched,
+  latency,
+  idle,
+  fanout,
+  noop,
+  growth,
+  dag,
+  memory,
+  psi,
+];
