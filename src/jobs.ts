@@ -10,11 +10,13 @@ import { checkDefinition, domainsOf, type Limits } from "./core/dag.js";
 import { invalid, JobError, jobNotFound, quoted } from "./core/error.js";
 import { templateForRole } from "./core/image.js";
 import { checkPartyCommands, type ImageRules } from "./core/image-commands.js";
-import { type Actor, actorName, type JobDefinition, type JobRecord, type JobState, type JobView, type TaskRequest, type Verb } from "./core/job.js";
+import { type Actor, actorName, type Instant, type JobDefinition, type JobRecord, type JobState, type JobView, type TaskRequest, type Verb } from "./core/job.js";
+import type { EventPage, EventQuery, JobPage, JobQuery } from "./core/list.js";
 import { approve, command } from "./core/moves/commands.js";
 import { submit } from "./core/moves/submit.js";
 import { reportProgress } from "./core/moves/tasks.js";
 import type { CreateContext, Writer } from "./store/batch.js";
+import { createLists } from "./store/lists.js";
 import type { Pool } from "./store/pool.js";
 import { recordByJobId, viewsByJobId } from "./store/views.js";
 import { attemptByUid } from "./store/work.js";
@@ -63,6 +65,10 @@ export interface Jobs {
   query(jobId: string, actor: Actor): Promise<JobRecord>;
   /** One database round, all jobs as of one moment. */
   queryMany(jobIds: readonly string[], actor: Actor): Promise<QueriedJobs>;
+  /** The jobs that the caller may see and the filter lets through. Errors: InvalidArgument. */
+  list(query: JobQuery, actor: Actor): Promise<JobPage>;
+  /** The history of a job. Errors: InvalidArgument, NotFound. */
+  events(query: EventQuery, actor: Actor): Promise<EventPage>;
   /** Errors: NotFound, Forbidden, IllegalMove. Repeating the command that caused the present state changes nothing. */
   command(verb: Command, jobId: string, actor: Actor, reason: string, options?: CommandOptions): Promise<void>;
   /** Errors: as `command`; the opposite of an earlier decision, and another content than `contentHash`, are IllegalMove. */
@@ -89,6 +95,7 @@ const REQUEST_ID = /^[^\p{Cc}\p{Cs}]{0,128}$/u;
 
 export function createJobs(options: JobsOptions): Jobs {
   const { pool, writer } = options;
+  const lists = createLists(pool);
   return {
     async submit(submission, actor) {
       const asked = checkDefinition(submission.definition, options.limits);
@@ -110,7 +117,7 @@ export function createJobs(options: JobsOptions): Jobs {
           const launches = resolveLaunches(asked, context, actor, options.imageRules);
           const { surface } = submission;
           const { manualDomains } = options;
-          return submit({ uid: uuid(), definition, contentHash, surface, actor, now: context.now, manualDomains, launches });
+          return submit({ uid: newUid(context.now), definition, contentHash, surface, actor, now: context.now, manualDomains, launches });
         },
       });
       return { jobId: definition.jobId, repeated };
@@ -128,6 +135,14 @@ export function createJobs(options: JobsOptions): Jobs {
       const visible = new Map(views.filter((v) => maySee(actor, v.job)).map((view) => [view.job.jobId, view]));
       const found = jobIds.flatMap((jobId) => visible.get(jobId) ?? []);
       return { found, missing: jobIds.filter((jobId) => !visible.has(jobId)) };
+    },
+
+    list: lists.list,
+
+    async events(query, actor) {
+      const [view] = (await viewsByJobId(pool, [query.jobId])).views;
+      if (!view || !maySee(actor, view.job)) throw jobNotFound(query.jobId);
+      return lists.events(query, view.job.uid, actor);
     },
 
     async command(verb, jobId, actor, reason, commandOptions = {}) {
@@ -163,6 +178,15 @@ export function createJobs(options: JobsOptions): Jobs {
       });
     },
   };
+}
+
+/** Counts the jobs of this process, from anywhere, so that those of one millisecond are in the order of their creation. */
+let sequence = randomBytes(4).readUInt32BE();
+
+/** Begins with the job's time of creation, so the order of uids is the order of creation (lists rest on that). */
+function newUid(createdAt: Instant): string {
+  sequence = (sequence + 1) >>> 0;
+  return uuid({ msecs: createdAt, seq: sequence });
 }
 
 function checkKnownDomains(definition: JobDefinition, known: ReadonlySet<string> | null): void {

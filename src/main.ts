@@ -174,7 +174,7 @@ async function start(
 
   const surfaces = [
     createKusciaSurface({ jobs, images, hub, log, version }),
-    createMusterSurface({ logs: createLogs({ pool, jobs, runner }), log }),
+    createMusterSurface({ jobs, logs: createLogs({ pool, jobs, runner }), now: Date.now, log }),
     createSystemSurface({ jobs, metrics: metrics.registry, log }),
   ];
   const server = createServer({

@@ -49,6 +49,9 @@ const DELETE = guarded(11102, 11102, 0, 0);
 export const APPROVE = guarded(11102, 0, 11206, 0);
 const IMAGES = masterAlone(11102, 0);
 const LOGS = guarded("NotFound", "ok", "ok", "ok");
+/** A job that is not the caller's reads like one that is not there, and is in no list of its. */
+const READ = guarded("NotFound", "ok", "ok", "ok");
+const LIST = guarded("hidden", "shown", "shown", "shown");
 
 const JOB = "kuscia.proto.api.v1alpha1.kusciaapi.JobService";
 const APP_IMAGE = "kuscia.proto.api.v1alpha1.kusciaapi.AppImageService";
@@ -72,6 +75,10 @@ export const METHODS = {
   [`${APP_IMAGE}/QueryAppImage`]: IMAGES,
   [`${APP_IMAGE}/ListAppImage`]: IMAGES,
   [`${APP_IMAGE}/BatchQueryAppImage`]: IMAGES,
+  "muster.v1.JobsService/ListJobs": LIST,
+  "muster.v1.JobsService/GetJob": READ,
+  "muster.v1.JobsService/ListEvents": READ,
+  "muster.v1.JobsService/GetLogs": LOGS,
   "muster.v1.LogsService/GetTaskLogs": LOGS,
   "grpc.health.v1.Health/Check": open("ok"),
   "grpc.health.v1.Health/List": open("ok"),
@@ -101,6 +108,9 @@ export const ROUTES = {
   "GET /probe": open("ok"),
   "GET /version": open("ok"),
   "GET /metrics": masterAlone("PermissionDenied", "ok"),
+  "GET /v1/jobs": LIST,
+  "GET /v1/jobs/{job_id}": READ,
+  "GET /v1/jobs/{job_id}/events": READ,
   "GET /v1/jobs/{job_id}/logs": LOGS,
   // The attempt's uid is the credential, and this one is nobody's.
   "POST /v1/attempts/{attempt_uid}/progress": open("NotFound"),
@@ -118,6 +128,7 @@ const REQUESTS: Readonly<Record<string, (name: string) => JsonObject>> = {
   ListAppImage: () => ({}),
   BatchQueryAppImage: (name) => ({ names: [name] }),
   WatchJob: () => ({}),
+  ListJobs: () => ({}),
   Check: () => ({}),
   healthZ: () => ({}),
   List: () => ({}),

@@ -93,7 +93,7 @@ async function serve(partyCommands: PartyCommands): Promise<{ surfaces: readonly
   const jobs = createJobs({ pool, writer, limits: DEFAULT_LIMITS, domains: null, manualDomains, partyCommands });
   const made = [
     createKusciaSurface({ jobs, images, hub, log }),
-    createMusterSurface({ logs: createLogs({ pool, jobs, runner: new FakeRunner() }), log }),
+    createMusterSurface({ jobs, logs: createLogs({ pool, jobs, runner: new FakeRunner() }), now: Date.now, log }),
     createSystemSurface({ jobs, metrics: new Registry(), log }),
   ];
   const authenticate = createAuthenticator({
@@ -137,7 +137,8 @@ async function callRpc(transport: Transport, method: DescMethod, who: Who, name:
     if (method.methodKind === "unary") {
       // The kind was looked at, which does not narrow a descriptor without type parameters.
       const unary = method as DescMethodUnary;
-      return codeOf((await transport.unary(unary, undefined, undefined, headers, request)).message) ?? "ok";
+      const { message } = await transport.unary(unary, undefined, undefined, headers, request);
+      return codeOf(message) ?? listed(message, name);
     }
     const input = (async function* once() {
       yield create(method.input, request);
@@ -159,9 +160,19 @@ async function untilHeartbeat(frames: AsyncIterable<object>, name: string): Prom
   for await (const frame of frames) {
     if (!("type" in frame)) return "ok";
     if (frame.type === 4) return shown ? "shown" : "hidden";
-    shown ||= JSON.stringify(frame, (_key, value: unknown) => (typeof value === "bigint" ? String(value) : value)).includes(`"${name}"`);
+    shown ||= names(frame, name);
   }
   return "ended";
+}
+
+function names(answer: object, name: string): boolean {
+  return JSON.stringify(answer, (_key, value: unknown) => (typeof value === "bigint" ? String(value) : value)).includes(`"${name}"`);
+}
+
+/** Whether a list has the job; `ok` for any other answer. */
+function listed(answer: object, name: string): Outcome {
+  if (!("jobs" in answer)) return "ok";
+  return names(answer, name) ? "shown" : "hidden";
 }
 
 /** The in-band code, which is a number. The status of a health check is one too, but no message. */
@@ -188,7 +199,9 @@ async function callRest(base: string, route: string, who: Who, name: string): Pr
     if (answer.status !== 200) return HTTP_WORDS[answer.status] ?? answer.status;
     if (pattern.endsWith("/watch")) return await untilHeartbeat(linesOf(answer), name);
     const text = await answer.text();
-    return (answer.headers.get("content-type")?.includes("json") ? codeOf(JSON.parse(text) as object) : undefined) ?? "ok";
+    if (!answer.headers.get("content-type")?.includes("json")) return "ok";
+    const message = JSON.parse(text) as object;
+    return codeOf(message) ?? listed(message, name);
   } finally {
     leave.abort();
   }

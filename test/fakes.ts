@@ -14,6 +14,7 @@ import {
   type Task,
   type TaskDefinition,
 } from "../src/core/job.js";
+import type { EventPage, EventQuery, JobPage, JobQuery } from "../src/core/list.js";
 import { moved } from "../src/core/moves/states.js";
 import type { ImagePage, Images } from "../src/images.js";
 import type { ApprovalRequest, Command, CommandOptions, Jobs, QueriedJobs, Submission, Submitted } from "../src/jobs.js";
@@ -50,7 +51,9 @@ export function viewOf(definition: JobDefinition): JobView {
       wanted: null,
       cause: null,
       counts: { total: definition.tasks.length, live: 0, ready: 0, succeeded: 0, failed: 0, criticalFailed: 0 },
+      begun: false,
       createdAt: CREATED,
+      updatedAt: CREATED,
       startedAt: null,
       endedAt: null,
       interruptedMs: 0,
@@ -130,6 +133,7 @@ export function definitionOf(jobId: string): JobDefinition {
 export class FakeJobs implements Jobs {
   readonly views = new Map<string, JobView>();
   commands: readonly CommandRecord[] = [];
+  history: EventPage["events"] = [];
   readonly submitted = new Map<string, JobDefinition>();
   readonly calls: { readonly verb: string; readonly args: readonly unknown[] }[] = [];
   failure: unknown;
@@ -157,6 +161,21 @@ export class FakeJobs implements Jobs {
       found: jobIds.flatMap((jobId) => this.views.get(jobId) ?? []),
       missing: jobIds.filter((jobId) => !this.views.has(jobId)),
     };
+  }
+
+  async list(query: JobQuery, actor: Actor): Promise<JobPage> {
+    this.record("list", query, actor);
+    const all = [...this.views.values()];
+    const start = "offset" in query.start ? query.start.offset : Number(query.start.pageToken);
+    const end = start + query.pageSize;
+    const count = query.count ? { value: all.length, exact: true } : null;
+    return { jobs: all.slice(start, end), nextPageToken: end < all.length ? String(end) : "", count };
+  }
+
+  async events(query: EventQuery, actor: Actor): Promise<EventPage> {
+    this.record("events", query, actor);
+    this.view(query.jobId);
+    return { events: this.history, nextPageToken: "" };
   }
 
   async command(verb: Command, jobId: string, actor: Actor, reason: string, options?: CommandOptions): Promise<void> {

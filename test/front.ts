@@ -35,7 +35,7 @@ export async function startFront(overrides: Partial<ServerOptions> = {}) {
     surfaces: [
       createSystemSurface({ jobs, metrics, log }),
       createKusciaSurface({ jobs, images, hub, log, version: "1.2.3" }),
-      createMusterSurface({ logs, log }),
+      createMusterSurface({ jobs, logs, now: Date.now, log }),
     ],
     authenticate: () => ({ kind: "Admitted", actor: MASTER, ambient: true }),
     maxBodyBytes: 1024 * 1024,

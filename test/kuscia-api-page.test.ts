@@ -4,8 +4,7 @@
  * table of calls.
  */
 
-import { spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
+import { spawnSync } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,6 +13,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { AppImageService } from "../gen/kuscia/proto/api/v1alpha1/kusciaapi/appimage_pb.js";
 import { JobService } from "../gen/kuscia/proto/api/v1alpha1/kusciaapi/job_pb.js";
 import { kusciaCalls } from "../src/surfaces/kuscia/routes.js";
+import { examplesOf, runExample, valuesOf } from "./api-page.js";
 import { createTestDatabase, type TestDatabase } from "./database.js";
 import { FakeImages, FakeJobs } from "./fakes.js";
 import { postJson, readLines } from "./front.js";
@@ -60,8 +60,8 @@ describe.skipIf(!hasCurl)("its examples", () => {
         definitions += here;
         continue;
       }
-      if (awaited) await reaches(awaited);
-      const output = await run(definitions + here);
+      if (awaited !== undefined) await reaches(awaitedOf(awaited));
+      const output = await runExample(definitions + here);
       expect(comparable(output), commands).toEqual(comparable(answer));
     }
   });
@@ -110,40 +110,18 @@ interface Awaited {
   readonly state: string;
 }
 
-interface Example {
-  readonly commands: string;
-  /** JSON, or JSON lines; undefined where the page prints none. */
-  readonly answer: string | undefined;
-  /** Where the page says "Once `job` is State:" above it. */
-  readonly awaited: Awaited | undefined;
+/** Above an example: "Once `job` is State:". */
+function awaitedOf(sentence: string): Awaited {
+  const [, jobId, state] = /^Once `(\w+)` is (\w+):$/.exec(sentence) ?? [];
+  if (jobId === undefined || state === undefined) throw new Error(`not understood: ${sentence}`);
+  return { jobId, state };
 }
 
-function examplesOf(text: string): Example[] {
-  const block = /(?:^Once `(\w+)` is (\w+):\n\n)?^```sh\n([^]*?)^```$(?:\n\n```jsonl?\n([^]*?)^```$)?/gm;
-  return [...text.matchAll(block)].map(([, jobId, state, commands = "", answer]) => ({
-    commands,
-    answer,
-    awaited: jobId === undefined || state === undefined ? undefined : { jobId, state },
-  }));
-}
-
-/** What a command wrote to stdout. Fails with what it wrote to stderr unless it ends with 0. */
-async function run(commands: string): Promise<string> {
-  const child = spawn("bash", ["-euo", "pipefail", "-c", commands], { stdio: ["ignore", "pipe", "pipe"] });
-  let output = "";
-  let complaints = "";
-  child.stdout.setEncoding("utf8").on("data", (text: string) => (output += text));
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (complaints += text));
-  const [code]: unknown[] = await once(child, "close");
-  expect(code, `${commands}\n${complaints}`).toBe(0);
-  return output;
-}
-
-/** The values of JSON, or of JSON lines, with a word in place of what differs from run to run. */
+/** The answer with a word in place of what differs from run to run. */
 function comparable(text: string): unknown {
-  const here = text
-    .replaceAll(/"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"/g, '"a time"')
-    .replaceAll(/"([\w-]+)-[0-9a-f]{12}"/g, '"$1-made"');
-  const isOne = !here.trimEnd().includes("}\n{");
-  return isOne ? JSON.parse(here) : here.trimEnd().split("\n").map((line) => JSON.parse(line) as unknown);
+  return valuesOf(
+    text
+      .replaceAll(/"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"/g, '"a time"')
+      .replaceAll(/"([\w-]+)-[0-9a-f]{12}"/g, '"$1-made"'),
+  );
 }

@@ -255,10 +255,14 @@ export interface Job {
   /** The command that caused the present state, null where the engine did. */
   readonly cause: Verb | null;
   readonly counts: Counts;
+  /** Whether an attempt has begun since the job was made or last restarted. */
+  readonly begun: boolean;
   readonly createdAt: Instant;
+  /** When it was last saved, as the store says it: to the second where nothing but its tasks changed. */
+  readonly updatedAt: Instant;
   readonly startedAt: Instant | null;
   readonly endedAt: Instant | null;
-  /** Milliseconds spent suspended or failed before restarts. */
+  /** Milliseconds spent suspended, or failed before a restart. */
   readonly interruptedMs: number;
 }
 

@@ -23,7 +23,9 @@ import type {
   Verb,
   Wanted,
 } from "../core/job.js";
+import { durationRank, type ShownStatus, shownStatus } from "../core/list.js";
 import { moved } from "../core/moves/states.js";
+import { listsOfJob } from "./lists/names.js";
 
 /** A timestamptz as Postgres prints it in JSON. */
 type Timestamp = string;
@@ -52,6 +54,11 @@ export interface JobRow {
   readonly ended_at: Timestamp | null;
   readonly interrupted_ms: number;
   readonly updated_at: Timestamp;
+  readonly begun: boolean;
+  /** What the job is found by in lists, beside its own columns. */
+  readonly shown: ShownStatus;
+  readonly lists: readonly string[];
+  readonly duration_rank: number;
 }
 
 export interface TaskRow {
@@ -145,6 +152,10 @@ export function rowFromJob(job: Job, version: number, updatedAt: Instant): JobRo
     ended_at: timestamp(job.endedAt),
     interrupted_ms: job.interruptedMs,
     updated_at: timestamp(updatedAt),
+    begun: job.begun,
+    shown: shownStatus(job),
+    lists: listsOfJob(job),
+    duration_rank: durationRank(job),
   };
 }
 
@@ -196,7 +207,9 @@ export function jobFromRow(row: JobRow): Job {
     wanted: row.wanted,
     cause: row.cause,
     counts: row.counts,
+    begun: row.begun,
     createdAt: instant(row.created_at),
+    updatedAt: instant(row.updated_at),
     startedAt: instant(row.started_at),
     endedAt: instant(row.ended_at),
     interruptedMs: row.interrupted_ms,

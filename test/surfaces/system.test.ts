@@ -21,6 +21,7 @@ const SERVICES = [
   "kuscia.proto.api.v1alpha1.kusciaapi.AppImageService",
   "kuscia.proto.api.v1alpha1.kusciaapi.HealthService",
   "kuscia.proto.api.v1alpha1.kusciaapi.JobService",
+  "muster.v1.JobsService",
   "muster.v1.LogsService",
 ];
 const grpc = TRANSPORTS["gRPC"]!;

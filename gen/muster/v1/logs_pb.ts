@@ -6,14 +6,13 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import { file_google_api_annotations } from "../../google/api/annotations_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file muster/v1/logs.proto.
  */
 export const file_muster_v1_logs: GenFile = /*@__PURE__*/
-  fileDesc("ChRtdXN0ZXIvdjEvbG9ncy5wcm90bxIJbXVzdGVyLnYxIngKEkdldFRhc2tMb2dzUmVxdWVzdBIOCgZqb2JfaWQYASABKAkSDAoEdGFzaxgCIAEoCRIRCglkb21haW5faWQYAyABKAkSDAoEcm9sZRgEIAEoCRIPCgdhdHRlbXB0GAUgASgFEhIKCnRhaWxfYnl0ZXMYBiABKAUiNwoTR2V0VGFza0xvZ3NSZXNwb25zZRIgCgRsb2dzGAEgAygLMhIubXVzdGVyLnYxLlRhc2tMb2ci1wEKB1Rhc2tMb2cSEgoKdGFza19hbGlhcxgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEhEKCWRvbWFpbl9pZBgDIAEoCRIMCgRyb2xlGAQgASgJEg8KB3JlcGxpY2EYBSABKAUSDwoHYXR0ZW1wdBgGIAEoBRINCgVzdGF0ZRgHIAEoCRIWCglleGl0X2NvZGUYCCABKAVIAIgBARIOCgZzaWduYWwYCSABKAkSEQoJdHJ1bmNhdGVkGAogASgIEgwKBHRleHQYCyABKAlCDAoKX2V4aXRfY29kZTJ7CgtMb2dzU2VydmljZRJsCgtHZXRUYXNrTG9ncxIdLm11c3Rlci52MS5HZXRUYXNrTG9nc1JlcXVlc3QaHi5tdXN0ZXIudjEuR2V0VGFza0xvZ3NSZXNwb25zZSIegtPkkwIYEhYvdjEvam9icy97am9iX2lkfS9sb2dzYgZwcm90bzM", [file_google_api_annotations]);
+  fileDesc("ChRtdXN0ZXIvdjEvbG9ncy5wcm90bxIJbXVzdGVyLnYxIngKEkdldFRhc2tMb2dzUmVxdWVzdBIOCgZqb2JfaWQYASABKAkSDAoEdGFzaxgCIAEoCRIRCglkb21haW5faWQYAyABKAkSDAoEcm9sZRgEIAEoCRIPCgdhdHRlbXB0GAUgASgFEhIKCnRhaWxfYnl0ZXMYBiABKAUiNwoTR2V0VGFza0xvZ3NSZXNwb25zZRIgCgRsb2dzGAEgAygLMhIubXVzdGVyLnYxLlRhc2tMb2ci1wEKB1Rhc2tMb2cSEgoKdGFza19hbGlhcxgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEhEKCWRvbWFpbl9pZBgDIAEoCRIMCgRyb2xlGAQgASgJEg8KB3JlcGxpY2EYBSABKAUSDwoHYXR0ZW1wdBgGIAEoBRINCgVzdGF0ZRgHIAEoCRIWCglleGl0X2NvZGUYCCABKAVIAIgBARIOCgZzaWduYWwYCSABKAkSEQoJdHJ1bmNhdGVkGAogASgIEgwKBHRleHQYCyABKAlCDAoKX2V4aXRfY29kZTJbCgtMb2dzU2VydmljZRJMCgtHZXRUYXNrTG9ncxIdLm11c3Rlci52MS5HZXRUYXNrTG9nc1JlcXVlc3QaHi5tdXN0ZXIudjEuR2V0VGFza0xvZ3NSZXNwb25zZWIGcHJvdG8z");
 
 /**
  * Which logs are wanted. Every field but job_id may be left out.
@@ -175,7 +174,7 @@ export const TaskLogSchema: GenMessage<TaskLog> = /*@__PURE__*/
   messageDesc(file_muster_v1_logs, 2);
 
 /**
- * Reads the logs of attempts, also of those that have ended.
+ * Reads the logs of attempts, also of those that have ended. JobsService.GetLogs is the same, and its REST path is for both.
  *
  * @generated from service muster.v1.LogsService
  */

@@ -118,6 +118,7 @@ function restart(draft: JobDraft, input: CommandInput): void {
   }
   draft.setJob({
     counts: { total: job.counts.total, live: 0, ready, succeeded, failed: 0, criticalFailed: 0 },
+    begun: false,
     interruptedMs: job.interruptedMs + Math.max(0, input.now - (job.endedAt ?? job.since)),
   });
   const why = approvalWait(job.domains);

@@ -48,6 +48,9 @@ export function advance(draft: JobDraft, now: Instant): void {
 /** Asks for an end: live tasks are told to stop, the state moves when none is left. Needs the whole job. */
 export function want(draft: JobDraft, wanted: Wanted): void {
   draft.requireWhole();
+  const { state, since, interruptedMs } = draft.job;
+  // A suspended job that takes another end did not run until then.
+  if (state === "Suspended") draft.setJob({ interruptedMs: interruptedMs + Math.max(0, wanted.since - since) });
   const why: { reason: Reason; message: string } = { reason: wanted.reason, message: wanted.message };
   draft.setJob({ wanted, reason: "Stopping", message: wanted.message, since: wanted.since });
   for (const task of draft.tasks.values()) if (task.live) stopTask(draft, task.index, why, wanted.since);

@@ -107,6 +107,7 @@ export function attemptStarted(draft: JobDraft, input: { attemptUid: string; now
   if (attempt.state === "Running") return;
   const why = { reason: "None", message: "", now: input.now } as const;
   moveAttempt(draft, attempt, "Running", { startedAt: input.now });
+  if (!draft.job.begun) draft.setJob({ begun: true });
   const party = partyOf(draft, task.index, attempt);
   if (party.state === "Pending") moveParty(draft, task.index, party, "Running", why);
   if (task.state === "Pending") {

@@ -1,56 +1,45 @@
-/** Muster's own API: what no published job API offers. Today: the logs of attempts. */
+/** Muster's own API: what no published job API offers. Finding and reading jobs, their history, and the logs of attempts. */
 
-import { create, toJson } from "@bufbuild/protobuf";
+import { type DescMethodUnary, toJson } from "@bufbuild/protobuf";
+import type { MethodImpl } from "@connectrpc/connect";
 import type { Logger } from "pino";
-import {
-  GetTaskLogsRequestSchema,
-  type GetTaskLogsRequest,
-  type GetTaskLogsResponse,
-  GetTaskLogsResponseSchema,
-  LogsService,
-} from "../../../gen/muster/v1/logs_pb.js";
-import type { Actor } from "../../core/job.js";
-import type { Logs } from "../../logs.js";
-import { actorOf, type Surface } from "../../surface.js";
-import { checkText } from "../../text.js";
+import { actorOf, type RestRoute, type Surface } from "../../surface.js";
+import { type MusterCall, musterCalls, type MusterDependencies } from "./calls.js";
 import { errorResponse } from "./errors.js";
-import { logQueryFromRequest, requestFromQuery, wireFromTaskLog } from "./translate.js";
+import { requestFromQuery } from "./query-string.js";
 
-export interface MusterOptions {
-  readonly logs: Logs;
+export interface MusterOptions extends MusterDependencies {
   readonly log: Logger;
 }
 
-export function createMusterSurface({ logs, log }: MusterOptions): Surface {
-  async function getTaskLogs(request: GetTaskLogsRequest, actor: Actor): Promise<GetTaskLogsResponse> {
-    checkText(GetTaskLogsRequestSchema, request);
-    const found = await logs.read(logQueryFromRequest(request), actor);
-    return create(GetTaskLogsResponseSchema, { logs: found.map(wireFromTaskLog) });
-  }
-
+export function createMusterSurface({ log, ...dependencies }: MusterOptions): Surface {
+  const calls = musterCalls(dependencies);
   return {
     name: "muster",
     register(router) {
-      router.service(LogsService, { getTaskLogs: (request, context) => getTaskLogs(request, actorOf(context)) });
+      for (const call of calls) router.rpc(call.method, implementation(call));
     },
-    routes: [
-      {
-        method: "GET",
-        path: "/v1/jobs/{job_id}/logs",
-        async handle({ parameters, url, actor }) {
-          try {
-            const answer = await getTaskLogs(requestFromQuery(parameters.job_id ?? "", url.searchParams), actor);
-            const body = toJson(GetTaskLogsResponseSchema, answer, {
-              useProtoFieldName: true,
-              alwaysEmitImplicit: true,
-            });
-            const headers = { "content-type": "application/json; charset=utf-8" };
-            return { status: 200, headers, body: JSON.stringify(body) };
-          } catch (error) {
-            return errorResponse(error, log);
-          }
-        },
-      },
-    ],
+    routes: calls.flatMap((call) => (call.path === null ? [] : [routeOf(call, call.path, log)])),
+  };
+}
+
+function implementation(call: MusterCall): MethodImpl<DescMethodUnary> {
+  return (request, context) => call.answer(request, actorOf(context));
+}
+
+function routeOf(call: MusterCall, path: string, log: Logger): RestRoute {
+  const { input, output } = call.method;
+  return {
+    method: "GET",
+    path,
+    async handle({ parameters, url, actor }) {
+      try {
+        const answer = await call.answer(requestFromQuery(input, parameters, url.searchParams), actor);
+        const body = toJson(output, answer, { useProtoFieldName: true, alwaysEmitImplicit: true });
+        return { status: 200, headers: { "content-type": "application/json; charset=utf-8" }, body: JSON.stringify(body) };
+      } catch (error) {
+        return errorResponse(error, log);
+      }
+    },
   };
 }

@@ -1,18 +1,16 @@
 /** Logs between the wire and the engine, both ways (messages of muster/v1/logs.proto). */
 
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import {
-  type GetTaskLogsRequest,
-  GetTaskLogsRequestSchema,
-  type TaskLogSchema,
-} from "../../../gen/muster/v1/logs_pb.js";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { GetLogsRequest } from "../../../gen/muster/v1/jobs_pb.js";
+import type { TaskLogSchema } from "../../../gen/muster/v1/logs_pb.js";
 import { invalid } from "../../core/error.js";
 import { DEFAULT_TAIL_BYTES, type LogQuery, MAX_TAIL_BYTES, type TaskLog } from "../../logs.js";
 
-const MAX_INT32 = 2_147_483_647;
+/** What both services ask for logs with. */
+type LogsRequest = Omit<GetLogsRequest, "$typeName" | "$unknown">;
 
 /** Checks the request's rules. Throws InvalidArgument. */
-export function logQueryFromRequest(request: GetTaskLogsRequest): LogQuery {
+export function logQueryFromRequest(request: LogsRequest): LogQuery {
   const { jobId, task, domainId, role, attempt, tailBytes } = request;
   if (jobId === "") throw invalid("job_id", "must not be empty");
   if (attempt < 0) throw invalid("attempt", `must not be negative, got ${attempt}`);
@@ -27,25 +25,6 @@ export function logQueryFromRequest(request: GetTaskLogsRequest): LogQuery {
     attempt,
     tailBytes: tailBytes || DEFAULT_TAIL_BYTES,
   };
-}
-
-/** The same request as a path and a query. Throws InvalidArgument naming a number that is none. */
-export function requestFromQuery(jobId: string, query: URLSearchParams): GetTaskLogsRequest {
-  return create(GetTaskLogsRequestSchema, {
-    jobId,
-    task: query.get("task") ?? "",
-    domainId: query.get("domain_id") ?? "",
-    role: query.get("role") ?? "",
-    attempt: int32("attempt", query.get("attempt")),
-    tailBytes: int32("tail_bytes", query.get("tail_bytes")),
-  });
-}
-
-function int32(field: string, text: string | null): number {
-  if (text === null) return 0;
-  const value = Number(text);
-  if (/^\d+$/.test(text) && value <= MAX_INT32) return value;
-  throw invalid(field, `must be a whole number from 0 to ${MAX_INT32}, got "${text}"`);
 }
 
 export function wireFromTaskLog(log: TaskLog): MessageInitShape<typeof TaskLogSchema> {
