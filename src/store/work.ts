@@ -97,7 +97,9 @@ export async function overdueTasks(pool: Pool, now: Date, limit: number): Promis
 
 /** Jobs that wait for approval since before `since`. */
 export async function overdueApprovals(pool: Pool, since: Date, limit: number): Promise<string[]> {
-  const text = "select uid from jobs where state = 'AwaitingApproval' and since <= $1 limit $2";
+  // By way of their entry: the jobs themselves have no index by state.
+  const text = `select j.uid from job_entries e join jobs j on j.uid = e.job_uid
+    where e.list = 'all' and e.standing = 'AwaitingApproval/Waiting' and j.since <= $1 order by e.job_uid limit $2`;
   return (await read<{ uid: string }>(pool, text, [since, limit])).map((row) => row.uid);
 }
 
