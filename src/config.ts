@@ -65,6 +65,8 @@ export interface Config {
   readonly historyEvents: number;
   /** How long a job may wait for approval; null = without limit. */
   readonly approvalMs: number | null;
+  /** Processes that serve the port beside this one; 0 = this one serves it. */
+  readonly workers: number;
   readonly poolSize: number;
   readonly limits: Limits;
   readonly logLevel: string;
@@ -148,6 +150,7 @@ function parseConfig(sources: Sources): Config {
     historyMs: data["history-hours"] * 3_600_000,
     historyEvents: data["history-events"],
     approvalMs: data["approval-hours"] === undefined ? null : data["approval-hours"] * 3_600_000,
+    workers: data.workers,
     poolSize: data["pool-size"],
     limits: {
       ...DEFAULT_LIMITS,

@@ -3,31 +3,29 @@
  * in the opposite one: first the door, then what writes, then the database.
  */
 
+import cluster from "node:cluster";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { createAuthenticator } from "./access.js";
+import { type Authenticate, createAuthenticator } from "./access.js";
 import { type Config, isLoopback, type TlsFiles } from "./config.js";
+import { createEngine, type Engine } from "./engine.js";
 import { lockFolder } from "./folder-lock.js";
-import { createImages } from "./images.js";
-import { createJobs } from "./jobs.js";
 import { createLogs } from "./logs.js";
 import { type EmbeddedPostgres, startEmbeddedPostgres } from "./postgres.js";
 import type { Runner } from "./runner.js";
+import { localLogs } from "./runners/local/logs.js";
 import type { LocalRunnerOptions } from "./runners/local/options.js";
 import { createLocalRunner } from "./runners/local/runner.js";
 import { Scheduler } from "./scheduler.js";
 import { type Address, createServer } from "./server.js";
-import { Writer } from "./store/batch.js";
-import { Listener } from "./store/listen.js";
 import { migrate } from "./store/migrate.js";
-import { createPool } from "./store/pool.js";
 import { loadAppImages } from "./surfaces/kuscia/app-image-file.js";
 import { createKusciaSurface } from "./surfaces/kuscia/surface.js";
 import { createMusterSurface } from "./surfaces/muster/surface.js";
-import { createReportSurface, createSystemSurface } from "./surfaces/system/surface.js";
-import { createMetrics, type Log } from "./telemetry.js";
+import { createReportSurface, createSystemSurface, type SystemOptions } from "./surfaces/system/surface.js";
+import type { Log } from "./telemetry.js";
 import { createTlsSource, type TlsMaterial } from "./tls.js";
-import { WatchHub } from "./watch.js";
+import { primaryOf, startWorkers } from "./workers.js";
 
 export interface Muster {
   /** `http://host:port`, with TLS `https://...`, that clients on this machine can use. */
@@ -39,12 +37,15 @@ export interface Muster {
 }
 
 const LEASE_MS = 30_000;
-/** How long a lost notification may go unnoticed. */
-const POLL_MS = 5_000;
 
 /** Another runner in place of the local one, which gets what that would be given. */
 export type RunnerFactory = (options: LocalRunnerOptions) => Promise<Runner>;
+type OnStop = (stop: () => Promise<void>) => void;
 
+/**
+ * Starts everything in this process, or, where workers are asked for, what there must be once, and them. In a worker it
+ * starts what serves.
+ */
 export async function startMuster(
   config: Config,
   log: Log,
@@ -61,8 +62,10 @@ export async function startMuster(
     })();
     return stopping;
   };
+  const onStop: OnStop = (each) => stops.push(each);
   try {
-    return { ...(await start(config, log, version, createRunner, (each) => stops.push(each))), stop };
+    const started = cluster.isWorker ? serveOnly(config, log, version, onStop) : start(config, log, version, createRunner, onStop);
+    return { ...(await started), stop };
   } catch (error) {
     await stop();
     throw error;
@@ -74,70 +77,35 @@ async function start(
   log: Log,
   version: string,
   createRunner: RunnerFactory,
-  onStop: (stop: () => Promise<void>) => void,
+  onStop: OnStop,
 ): Promise<Omit<Muster, "stop">> {
   // Searchable, since the database and the apps of other users live below; each folder there guards itself.
   await mkdir(config.dataDirectory, { recursive: true, mode: 0o711 });
   // Attempts of this folder have one runner; a second server on it would adopt them too.
   const lock = await lockFolder(join(config.dataDirectory, "runner"));
   onStop(() => lock.release());
-  const domains = config.domains && new Set(config.domains.keys());
-  const authenticate = createAuthenticator({
-    tokenFile: config.tokenFile,
-    credentialsFile: config.credentialsFile,
-    certificates: config.tls !== null && config.tls.clientCa !== null,
-    domains,
-    rateLimit: config.rateLimit,
-    now: Date.now,
-    onReload: (file, result) => {
-      if ("error" in result) log.error({ err: result.error, file }, "the changed file is broken; the old credentials stay");
-      else log.info({ file, ...result }, "took over changed credentials");
-    },
-  });
-  const tls = config.tls && openTls(config.tls, log);
+  // What is wrong with the files of credentials and certificates is said before anything starts.
+  const door = openDoor(config, log);
   const postgres = config.databaseUrl === null ? await embeddedPostgres(config, log, onStop) : undefined;
   const connectionString = config.databaseUrl ?? postgres?.connectionString ?? "";
 
   const applied = await migrate(connectionString);
   if (applied.length > 0) log.info({ applied }, "migrated the database");
 
-  const metrics = createMetrics(() => hub.watchers);
-  const fault =
-    (room: string) =>
-    (error: unknown): void => {
-      metrics.faults.inc({ room });
-      log.error({ err: error, room }, "fault");
-    };
-  const pool = createPool({ connectionString, size: config.poolSize, onError: fault("pool") });
-  onStop(() => pool.end());
-  const writer = new Writer({
-    pool,
-    now: Date.now,
-    onBatch: (writes) => metrics.batchWrites.observe(writes),
-    onCommit: (commit) => {
-      hub.take(commit);
-      scheduler.take(commit);
+  const engine = createEngine({
+    config,
+    log,
+    connectionString,
+    onCommit: (commit) => scheduler.take(commit),
+    onHint: ({ work }) => {
+      if (work) scheduler.poke();
     },
-    onFault: fault("writer"),
+    onStop,
   });
-  onStop(() => writer.close());
-
-  const hub = new WatchHub({
-    pool,
-    heartbeatMs: config.heartbeatMs,
-    onFault: fault("watch"),
-  });
-  const manual = [...(config.domains ?? [])].filter(([, domain]) => domain.approval === "manual").map(([domain]) => domain);
-  const { limits, partyCommands } = config;
-  const imageRules = {
-    everywhere: config.imageCommands,
-    byDomain: new Map([...(config.domains ?? [])].map(([domain, { imageCommands = "any" }]) => [domain, imageCommands])),
-  };
-  const jobs = createJobs({ pool, writer, limits, domains, manualDomains: new Set(manual), partyCommands, imageRules });
-  const images = createImages({ pool, commands: config.imageCommands });
+  const { pool, writer, hub, listener, jobs } = engine;
   if (config.appImagesDirectory !== null) {
     const loaded = await loadAppImages(config.appImagesDirectory);
-    for (const image of loaded) await images.put(image);
+    for (const image of loaded) await engine.images.put(image);
     log.info({ images: loaded.map((image) => image.name), from: config.appImagesDirectory }, "loaded app images");
   }
 
@@ -158,34 +126,7 @@ async function start(
     leaseMs: LEASE_MS,
     history: { maxAgeMs: config.historyMs, maxEvents: config.historyEvents },
     approvalMs: config.approvalMs,
-    onFault: fault("scheduler"),
-  });
-  const listener = new Listener({
-    connectionString,
-    pollMs: POLL_MS,
-    onHint: async ({ work, revision }) => {
-      // What this process wrote it has handed over.
-      if (revision !== undefined && (await writer.wrote(revision))) return;
-      hub.poke(revision);
-      if (work) scheduler.poke();
-    },
-    onFault: fault("listener"),
-  });
-
-  const surfaces = [
-    createKusciaSurface({ jobs, images, hub, log, version }),
-    createMusterSurface({ jobs, logs: createLogs({ pool, jobs, runner }), now: Date.now, log }),
-    createSystemSurface({ jobs, metrics: metrics.registry, log }),
-  ];
-  const server = createServer({
-    listen: config.listen,
-    ...(config.listenGrpc === null ? {} : { alsoListen: config.listenGrpc }),
-    ...(tls === null ? {} : { tls }),
-    surfaces,
-    authenticate,
-    maxBodyBytes: config.maxBodyBytes,
-    log,
-    onRequest: ({ route, protocol, status }) => metrics.requests.inc({ route, protocol, status: `${Math.floor(status / 100)}xx` }),
+    onFault: engine.fault("scheduler"),
   });
 
   // Apps hold no certificate, so they report over a cleartext port that only this machine can reach.
@@ -203,26 +144,112 @@ async function start(
   onStop(() => listener.stop());
   await listener.start();
   onStop(() => hub.stop());
-  onStop(() => server.stop());
   // The door opens before work starts, since the apps of adopted and new tasks report to it.
-  const bound = await server.start();
-  const scheme = tls === null ? "http" : "https";
-  const url = urlOf(scheme, bound);
+  const { url, also } =
+    config.workers === 0
+      ? await serve({ config, log, version, engine, door, logs: runner, metrics: engine.metrics.registry, onStop })
+      : await forkWorkers(config, log, engine, connectionString, onStop);
   if (reports) onStop(() => reports.stop());
   const reportUrl = reports ? urlOf("http", await reports.start()) : url;
   await scheduler.start();
-  const also = bound.also && { listenGrpc: urlOf(scheme, bound.also) };
-  log.info({ listen: url, ...also, runner: runner.id }, "serving");
+  const workers = config.workers > 0 && { workers: config.workers };
+  log.info({ listen: url, ...(also !== undefined && { listenGrpc: also }), ...workers, runner: runner.id }, "serving");
   const broken = postgres
     ? postgres.exited.then(({ code, signal }) => `the embedded Postgres ended by itself (${signal ?? `code ${code}`})`)
     : new Promise<string>(() => undefined);
   return { url, broken };
 }
 
+async function forkWorkers(
+  { workers: count }: Config,
+  log: Log,
+  { metrics }: Engine,
+  connectionString: string,
+  onStop: OnStop,
+): Promise<{ url: string; also: string | undefined }> {
+  const workers = await startWorkers({ count, registry: metrics.registry, env: { DATABASE_URL: connectionString }, log });
+  onStop(() => workers.stop());
+  return workers;
+}
+
+/** A worker: it serves, and leaves the rest to its primary. */
+async function serveOnly(config: Config, log: Log, version: string, onStop: OnStop): Promise<Omit<Muster, "stop">> {
+  const door = openDoor(config, log);
+  const engine = createEngine({ config, log, connectionString: config.databaseUrl ?? "", onStop });
+  const primary = primaryOf(engine.metrics.registry);
+  onStop(() => engine.listener.stop());
+  await engine.listener.start();
+  onStop(() => engine.hub.stop());
+  const logs = localLogs(config.dataDirectory);
+  const metrics = primary?.metrics ?? engine.metrics.registry;
+  const { url, also } = await serve({ config, log, version, engine, door, logs, metrics, onStop });
+  primary?.serving(url, also);
+  return { url, broken: (primary?.gone ?? Promise.resolve()).then(() => "the primary process is gone") };
+}
+
+/** How callers are told apart, and what the port shows of itself. */
+interface Door {
+  readonly authenticate: Authenticate;
+  readonly tls: (() => TlsMaterial) | null;
+}
+
+function openDoor(config: Config, log: Log): Door {
+  const authenticate = createAuthenticator({
+    tokenFile: config.tokenFile,
+    credentialsFile: config.credentialsFile,
+    certificates: config.tls !== null && config.tls.clientCa !== null,
+    domains: config.domains && new Set(config.domains.keys()),
+    rateLimit: config.rateLimit,
+    now: Date.now,
+    onReload: (file, result) => {
+      if ("error" in result) log.error({ err: result.error, file }, "the changed file is broken; the old credentials stay");
+      else log.info({ file, ...result }, "took over changed credentials");
+    },
+  });
+  return { authenticate, tls: config.tls && openTls(config.tls, log) };
+}
+
+interface Serving {
+  readonly config: Config;
+  readonly log: Log;
+  readonly version: string;
+  readonly engine: Engine;
+  readonly door: Door;
+  readonly logs: Pick<Runner, "readLog">;
+  readonly metrics: SystemOptions["metrics"];
+  readonly onStop: OnStop;
+}
+
+async function serve(serving: Serving): Promise<{ readonly url: string; readonly also: string | undefined }> {
+  const { config, log, version, door, metrics, onStop } = serving;
+  const { jobs, images, hub, pool, metrics: counters } = serving.engine;
+  const { tls, authenticate } = door;
+  const logs = createLogs({ pool, jobs, runner: serving.logs });
+  const server = createServer({
+    listen: config.listen,
+    ...(config.listenGrpc === null ? {} : { alsoListen: config.listenGrpc }),
+    ...(tls === null ? {} : { tls }),
+    surfaces: [
+      createKusciaSurface({ jobs, images, hub, log, version }),
+      createMusterSurface({ jobs, logs, now: Date.now, log }),
+      createSystemSurface({ jobs, metrics, log }),
+    ],
+    authenticate,
+    maxBodyBytes: config.maxBodyBytes,
+    log,
+    onRequest: ({ route, protocol, status }) =>
+      counters.requests.inc({ route, protocol, status: `${Math.floor(status / 100)}xx` }),
+  });
+  onStop(() => server.stop());
+  const bound = await server.start();
+  const scheme = tls === null ? "http" : "https";
+  return { url: urlOf(scheme, bound), also: bound.also && urlOf(scheme, bound.also) };
+}
+
 async function embeddedPostgres(
   config: Config,
   log: Log,
-  onStop: (stop: () => Promise<void>) => void,
+  onStop: OnStop,
 ): Promise<EmbeddedPostgres> {
   const postgres = await startEmbeddedPostgres({
     dataDirectory: join(config.dataDirectory, "postgres"),

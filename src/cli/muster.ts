@@ -50,6 +50,7 @@ withSettings(program.command("serve"))
   .addOption(
     new Option("--heartbeat-seconds <n>", "quiet time before a watch gets a HEARTBEAT (default: 10) [env: MUSTER_HEARTBEAT_SECONDS]"),
   )
+  .addOption(new Option("--workers <n>", "processes that share the port (default: 0, this one serves it) [env: MUSTER_WORKERS]"))
   .action((options: Record<string, string | undefined>) => serve(flagsOf(options), version));
 
 withSettings(program.command("migrate"))

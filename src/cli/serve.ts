@@ -27,6 +27,8 @@ export async function serve(flags: Flags, version: string): Promise<void> {
   await muster.stop();
   log.info("stopped");
   process.exitCode = asked ? 0 : 1;
+  // A worker's tie to its primary would keep it.
+  if (process.connected) process.disconnect();
 }
 
 export async function migrateDatabase(flags: Flags): Promise<void> {

@@ -21,6 +21,7 @@ export const SCALARS = {
   "app-images": "MUSTER_APP_IMAGES",
   "token-file": "MUSTER_TOKEN_FILE",
   "log-level": "MUSTER_LOG_LEVEL",
+  workers: "MUSTER_WORKERS",
   "heartbeat-seconds": "MUSTER_HEARTBEAT_SECONDS",
 } as const;
 
@@ -70,6 +71,7 @@ export const schema = z.strictObject({
   "history-hours": z.coerce.number().positive().default(24 * 7),
   "history-events": z.coerce.number().int().positive().default(5_000_000),
   "approval-hours": z.coerce.number().positive().optional(),
+  workers: z.coerce.number().int().min(0).max(64).default(0),
   "pool-size": z.coerce.number().int().min(2).max(100).default(3),
   "image-commands": imageCommands.default("any"),
   domains: z

@@ -23,10 +23,12 @@ const PASS_THROUGH = 0o711;
 const PRIVATE = 0o700;
 
 /** Makes the folders that all domains share. */
-export async function makeFolders(
-  dataDirectory: string,
-): Promise<{ readonly domains: string; readonly attempts: string }> {
-  const folders = { domains: join(dataDirectory, "domains"), attempts: join(dataDirectory, "attempts") };
+export function foldersOf(dataDirectory: string): { readonly domains: string; readonly attempts: string } {
+  return { domains: join(dataDirectory, "domains"), attempts: join(dataDirectory, "attempts") };
+}
+
+export async function makeFolders(dataDirectory: string): Promise<ReturnType<typeof foldersOf>> {
+  const folders = foldersOf(dataDirectory);
   await mkdir(dataDirectory, { recursive: true, mode: PASS_THROUGH });
   for (const folder of Object.values(folders)) await makePassThrough(folder);
   return folders;

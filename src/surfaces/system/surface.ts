@@ -1,7 +1,6 @@
 /** What every server offers beside its job APIs: health, reflection, metrics, and the reports of apps. */
 
 import type { Logger } from "pino";
-import type { Registry } from "prom-client";
 import { Health } from "../../../gen/health/v1/health_pb.js";
 import type { Jobs } from "../../jobs.js";
 import type { Surface } from "../../surface.js";
@@ -11,7 +10,7 @@ import { registerReflection } from "./reflection.js";
 
 export interface SystemOptions {
   readonly jobs: Pick<Jobs, "progress">;
-  readonly metrics: Pick<Registry, "contentType" | "metrics">;
+  readonly metrics: { readonly contentType: string; metrics(): Promise<string> };
   /** Whether the server can do its work now; true where it is left out. */
   readonly isReady?: () => boolean;
   readonly log: Logger;
