@@ -4,6 +4,7 @@
  * services and its plain HTTP routes.
  */
 
+import type { DescMethodServerStreaming, Message } from "@bufbuild/protobuf";
 import { type ConnectRouter, type ContextKey, createContextKey, type HandlerContext } from "@connectrpc/connect";
 import { JobError } from "./core/error.js";
 import type { Actor } from "./core/job.js";
@@ -41,6 +42,35 @@ export interface RestRoute {
   refuse?(refusal: Refusal): RestResponse;
 }
 
+/**
+ * A server-streaming call whose messages are encoded once and shared by all its streams. gRPC over HTTP/2 takes this way;
+ * the other protocols, and what is unusual, go through the router.
+ */
+export interface SharedStream {
+  readonly method: DescMethodServerStreaming;
+  /**
+   * Opens one stream. Throws what the Connect handler would throw. `wake` is called when there may be something to take, or
+   * the stream has ended; also synchronously.
+   */
+  open(request: Message, context: SharedStreamContext): OpenStream;
+}
+
+export interface SharedStreamContext {
+  readonly actor: Actor;
+  /** Aborts when the client leaves, its deadline passes, its credential ends or the server stops. */
+  readonly signal: AbortSignal;
+  readonly wake: () => void;
+}
+
+export interface OpenStream {
+  /** Messages ready to be sent, each with gRPC's 5-byte prefix; about `maxBytes` in all, at least one where there is one. */
+  take(maxBytes: number): readonly Uint8Array[];
+  /** Undefined while it goes on, else how it ended; to be asked after `take` gave nothing. */
+  readonly ended: { readonly error?: unknown } | undefined;
+  /** Nothing more is taken. Idempotent. */
+  close(): void;
+}
+
 /** Why the server refuses a request to one of the surface's routes before its handler runs. */
 export interface Refusal {
   readonly kind: "TooLarge" | "TooDeep" | "ContentType" | "TooMany";
@@ -53,6 +83,8 @@ export interface Surface {
   readonly name: string;
   /** Registers the surface's services; absent where it has none. */
   register?(router: ConnectRouter): void;
+  /** Streams among its services that are shared. */
+  readonly sharedStreams?: readonly SharedStream[];
   /** Type names of services that need no credential, such as health. */
   readonly openServices?: readonly string[];
   readonly routes: readonly RestRoute[];

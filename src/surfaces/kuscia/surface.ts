@@ -11,6 +11,7 @@ import { bodyFormat, encode, json, refuse, unaryRoute, wantsExtensions } from ".
 import { watchRoute } from "./rest-watch.js";
 import { type KusciaCall, kusciaCalls, type KusciaDependencies } from "./routes.js";
 import { watchFrames } from "./watch.js";
+import { watchStream } from "./watch-stream.js";
 
 export interface KusciaOptions extends KusciaDependencies {
   readonly hub: Hub;
@@ -28,6 +29,7 @@ export function createKusciaSurface(options: KusciaOptions): Surface {
       watchRoute(options.hub),
       ...probes(options.version ?? ""),
     ],
+    sharedStreams: [watchStream(options.hub)],
     register(router) {
       for (const call of calls) router.rpc(call.method, implementation(call));
       router.rpc(HealthService.method.healthZ, () => HEALTHY);

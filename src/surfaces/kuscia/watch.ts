@@ -40,7 +40,8 @@ const FRAME_TYPES = {
 export interface WatchTerms {
   readonly filter: WatchFilter;
   readonly start: WatchStart;
-  readonly timeoutMs: number;
+  /** Null = without end. */
+  readonly timeoutMs: number | null;
 }
 
 /** Throws InvalidArgument. */
@@ -61,7 +62,7 @@ export function termsOf(request: WatchJobRequest): WatchTerms {
       states: states.length === 0 ? null : new Set(states.map(stateFromWire)),
     },
     start: startOf(request),
-    timeoutMs: Number(timeoutSeconds === 0n ? MAX_TIMEOUT_SECONDS : timeoutSeconds) * 1000,
+    timeoutMs: timeoutSeconds === 0n ? null : Number(timeoutSeconds) * 1000,
   };
 }
 
@@ -93,17 +94,18 @@ export async function* watchFrames(
   if (signal.aborted) onAbort();
   signal.addEventListener("abort", onAbort, { once: true });
   let timeIsOver = false;
-  const cancelTimer = after(timeoutMs, () => {
+  const onTime = (): void => {
     timeIsOver = true;
     end.abort();
-  });
+  };
+  const cancelTimer = timeoutMs === null ? undefined : after(timeoutMs, onTime);
   try {
     for await (const item of watchItems(hub, { actor, signal: end.signal, filter, start })) {
       yield frameFromItem(item);
       if (item.kind === "Error") return;
     }
   } finally {
-    cancelTimer();
+    cancelTimer?.();
     signal.removeEventListener("abort", onAbort);
     // Also where the caller has stopped reading: the hub may let go at once.
     end.abort();
