@@ -21,6 +21,7 @@ import { migrate } from "./store/migrate.js";
 import { createPool } from "./store/pool.js";
 import { loadAppImages } from "./surfaces/kuscia/app-image-file.js";
 import { createKusciaSurface } from "./surfaces/kuscia/surface.js";
+import { createKylinSurface } from "./surfaces/kylin/surface.js";
 import { createMusterSurface } from "./surfaces/muster/surface.js";
 import { createReportSurface, createSystemSurface } from "./surfaces/system/surface.js";
 import { createMetrics, type Log } from "./telemetry.js";
@@ -161,9 +162,11 @@ async function start(
     onFault: fault("listener"),
   });
 
+  const logs = createLogs({ pool, jobs, runner });
   const surfaces = [
     createKusciaSurface({ jobs, images, hub, log, version }),
-    createMusterSurface({ jobs, logs: createLogs({ pool, jobs, runner }), now: Date.now, log }),
+    createKylinSurface({ jobs, logs, now: Date.now, version, log }),
+    createMusterSurface({ jobs, logs, now: Date.now, log }),
     createSystemSurface({ jobs, metrics: metrics.registry, log }),
   ];
   const server = createServer({
