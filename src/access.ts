@@ -1,7 +1,7 @@
 /**
  * From a request's head and the connection's client certificate to the caller. A token comes as header `Token`, as gRPC
- * metadata `token`, or as `Authorization: Bearer`. What that means is decided in core/access.ts; here are the files, the
- * clock and the count of requests.
+ * metadata `token`, as `Authorization: Bearer`, or as the password of `Authorization: Basic`, whose user name says
+ * nothing. What that means is decided in core/access.ts; here are the files, the clock and the count of requests.
  */
 
 import { CredentialsError, findCredential, type HashedCredential, parseCredentials, parseTokenFile } from "./access/credentials.js";
@@ -16,7 +16,7 @@ export type Admission =
   | {
       readonly kind: "Admitted";
       readonly actor: Actor;
-      /** True where no token was shown: a browser may have sent the request for a web page. */
+      /** True where no token was shown, or one that browsers keep: one may have sent the request for a web page. */
       readonly ambient: boolean;
       /** The credential's own bound of a body, in bytes; absent, or wider than the server's = the server's. */
       readonly maxBodyBytes?: number;
@@ -56,7 +56,8 @@ export function createAuthenticator(options: AccessOptions): Authenticate {
   const buckets = new Map<string, Bucket>();
 
   return (headers, certificate) => {
-    const token = headers.get("token") ?? bearer(headers.get("authorization"));
+    const explicit = headers.get("token") ?? bearer(headers.get("authorization"));
+    const token = explicit ?? basicPassword(headers.get("authorization"));
     const source = headers.get("kuscia-source");
     const whoIsIt = (): Identity | undefined => {
       const credential = token === null ? null : (credentialOf(files, token) ?? "unknown");
@@ -64,7 +65,9 @@ export function createAuthenticator(options: AccessOptions): Authenticate {
     };
     const identity = whoIsIt();
     if (!identity) return { kind: "Unauthenticated" };
-    const { actor, ambient, bounds } = identity;
+    const { actor, bounds } = identity;
+    // A browser that was given a name and a password once shows them again unasked.
+    const ambient = identity.ambient || explicit === null;
     const limit = narrower(rateLimit, bounds.rateLimit);
     if (limit) {
       const { bucket, waitMs } = takeOne(buckets.get(identity.credential), limit, now());
@@ -103,4 +106,13 @@ function credentialOf(files: readonly KeptFile<Credentials>[], token: string): H
 
 function bearer(header: string | null): string | null {
   return /^Bearer +(\S+)$/i.exec(header ?? "")?.[1] ?? null;
+}
+
+/** Null where the header is of another scheme. What is malformed is nobody's password. */
+function basicPassword(header: string | null): string | null {
+  const encoded = /^Basic +(\S*)$/i.exec(header ?? "")?.[1];
+  if (encoded === undefined) return null;
+  const pair = Buffer.from(encoded, "base64").toString("utf8");
+  const colon = pair.indexOf(":");
+  return colon < 0 ? "" : pair.slice(colon + 1);
 }

@@ -12,7 +12,8 @@ import { templateForRole } from "./core/image.js";
 import { checkPartyCommands, type ImageRules } from "./core/image-commands.js";
 import { type Actor, actorName, type Instant, type JobDefinition, type JobRecord, type JobState, type JobView, type TaskRequest, type Verb } from "./core/job.js";
 import type { EventPage, EventQuery, JobPage, JobQuery } from "./core/list.js";
-import { approve, command } from "./core/moves/commands.js";
+import { approve, command, type ShownRules } from "./core/moves/commands.js";
+import type { JobDraft } from "./core/moves/draft.js";
 import { submit } from "./core/moves/submit.js";
 import { reportProgress } from "./core/moves/tasks.js";
 import type { CreateContext, Writer } from "./store/batch.js";
@@ -48,6 +49,8 @@ export type Command = Exclude<Verb, "Approve">;
 export interface CommandOptions {
   /** The surface's own narrower rule: states from which it allows the command at all (repeats are judged first). */
   readonly onlyFrom?: readonly JobState[];
+  /** The surface's own table by the status that it shows, in which repeats have their place too. */
+  readonly rules?: ShownRules;
 }
 
 export interface ApprovalRequest {
@@ -69,8 +72,11 @@ export interface Jobs {
   list(query: JobQuery, actor: Actor): Promise<JobPage>;
   /** The history of a job. Errors: InvalidArgument, NotFound. */
   events(query: EventQuery, actor: Actor): Promise<EventPage>;
-  /** Errors: NotFound, Forbidden, IllegalMove. Repeating the command that caused the present state changes nothing. */
-  command(verb: Command, jobId: string, actor: Actor, reason: string, options?: CommandOptions): Promise<void>;
+  /**
+   * The job as the command left it; of a Delete, as it was before. Errors: NotFound, Forbidden, IllegalMove. Repeating the
+   * command that caused the present state changes nothing.
+   */
+  command(verb: Command, jobId: string, actor: Actor, reason: string, options?: CommandOptions): Promise<JobView>;
   /** Errors: as `command`; the opposite of an earlier decision, and another content than `contentHash`, are IllegalMove. */
   approve(jobId: string, approval: ApprovalRequest, actor: Actor): Promise<void>;
   /** An app's own progress in [0, 1]; one that is not above the stored is ignored (false). Errors: NotFound, InvalidArgument. */
@@ -145,13 +151,19 @@ export function createJobs(options: JobsOptions): Jobs {
       return lists.events(query, view.job.uid, actor);
     },
 
-    async command(verb, jobId, actor, reason, commandOptions = {}) {
-      await writer.change({
+    async command(verb, jobId, actor, reason, { onlyFrom, rules } = {}) {
+      let tried: Instant | undefined;
+      return writer.change({
         target: { jobId },
         touch: "whole",
         move: (draft, now) => {
           checkCommand(actor, verb, draft.job, options.partyCommands);
-          return command(draft, verb, { actor, reason, now, ...commandOptions });
+          // A move is made again where it is not known whether it was saved: its own effect is no reason to refuse it.
+          const ownEffect = draft.job.cause === verb && draft.job.since === tried;
+          const input = { actor, reason, now, ...(onlyFrom && { onlyFrom }), ...(rules && !ownEffect && { rules }) };
+          const before = viewOf(draft);
+          if (command(draft, verb, input) === "applied") tried = now;
+          return verb === "Delete" ? before : viewOf(draft);
         },
       });
     },
@@ -187,6 +199,11 @@ let sequence = randomBytes(4).readUInt32BE();
 function newUid(createdAt: Instant): string {
   sequence = (sequence + 1) >>> 0;
   return uuid({ msecs: createdAt, seq: sequence });
+}
+
+/** Of a draft that holds the whole job. */
+function viewOf(draft: JobDraft): JobView {
+  return { job: draft.job, tasks: [...draft.tasks.values()].sort((a, b) => a.index - b.index) };
 }
 
 function checkKnownDomains(definition: JobDefinition, known: ReadonlySet<string> | null): void {

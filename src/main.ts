@@ -21,6 +21,7 @@ import { type Address, createServer } from "./server.js";
 import { migrate } from "./store/migrate.js";
 import { loadAppImages } from "./surfaces/kuscia/app-image-file.js";
 import { createKusciaSurface } from "./surfaces/kuscia/surface.js";
+import { createKylinSurface } from "./surfaces/kylin/surface.js";
 import { createMusterSurface } from "./surfaces/muster/surface.js";
 import { createReportSurface, createSystemSurface, type SystemOptions } from "./surfaces/system/surface.js";
 import type { Log } from "./telemetry.js";
@@ -231,6 +232,7 @@ async function serve(serving: Serving): Promise<{ readonly url: string; readonly
     ...(tls === null ? {} : { tls }),
     surfaces: [
       createKusciaSurface({ jobs, images, hub, log, version }),
+      createKylinSurface({ jobs, logs, now: Date.now, version, log }),
       createMusterSurface({ jobs, logs, now: Date.now, log }),
       createSystemSurface({ jobs, metrics, log }),
     ],

@@ -7,7 +7,7 @@
  * refuses by itself:
  *
  *   400  a Host that is none, a target that is no URL      403  a foreign web page, or a foreign name on loopback
- *   401  no valid credential (empty body on plain routes)  404  a path and method that no surface claims
+ *   401  no valid credential (in the surface's words)      404  a path and method that no surface claims
  *   307  a known path with a slash too many
  *   413  a body over the limit, 415  a content type that any web page could send (both in the surface's words)
  *   429  more requests than the credential may send (in the surface's words)
@@ -19,7 +19,7 @@ import { setMaxListeners } from "node:events";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import type { Admission, Authenticate } from "./access.js";
-import { foreignPage, isFormContentType, isLoopback, isTooDeep, MAX_JSON_DEPTH } from "./server/guard.js";
+import { foreignPage, isFormContentType, isLoopback, isTooDeep, MAX_JSON_DEPTH, needsNoPreflight } from "./server/guard.js";
 import { bodyOf, hasBody, type Head, mayBeJson, readHead, rpcProtocol } from "./server/head.js";
 import { createListener, type Listener, type ListenerTimeouts, type NodeRequest, type NodeResponse } from "./server/listener.js";
 import { createRestTable, readBody, type RestMatch, sendRest } from "./server/rest.js";
@@ -134,7 +134,7 @@ export function createServer(options: ServerOptions): Server {
     const admission = match?.route.open ? OPEN_CALLER : admit(request, head, response);
     const calls = rpcProtocol(head.headers);
     if (!match && calls !== "connect") return sendGrpcRefusal(response, head, GRPC_REFUSALS[admission.kind]);
-    if (admission.kind === "Unauthenticated") return sendEmpty(response, 401);
+    if (!match && admission.kind === "Unauthenticated") return sendEmpty(response, 401);
     if (!match && admission.kind === "TooMany") return sendText(response, 429, TOO_MANY);
     const slashed = !match && routes.find(head.method, head.url.pathname.replace(/\/$/, ""));
     if (slashed) return sendRedirect(response, head.url);
@@ -150,17 +150,19 @@ export function createServer(options: ServerOptions): Server {
 
   async function serveRoute(
     match: RestMatch,
-    admission: Exclude<Admission, { kind: "Unauthenticated" }>,
+    admission: Admission,
     head: Head,
     request: NodeRequest,
     response: NodeResponse,
   ): Promise<void> {
     const signal = signalOf(response, shutdown.signal, standing.signalOf(admission, response));
-    const refuse = (refusal: Refusal): Promise<void> =>
-      sendRest(match.route.refuse?.(refusal) ?? match.surface.refuse?.(refusal) ?? plainRefusal(refusal), response, signal);
+    const answerTo = (refusal: Refusal): RestResponse =>
+      match.route.refuse?.(refusal) ?? match.surface.refuse?.(refusal, head) ?? plainRefusal(refusal);
+    const refuse = (refusal: Refusal): Promise<void> => sendRest(answerTo(refusal), response, signal);
+    if (admission.kind === "Unauthenticated") return refuse({ kind: "Unauthenticated", status: 401, message: NO_CREDENTIAL });
     if (admission.kind === "TooMany") return refuse({ kind: "TooMany", status: 429, message: TOO_MANY });
     const contentType = head.headers.get("content-type");
-    if (admission.ambient && hasBody(request) && isFormContentType(contentType)) {
+    if (admission.ambient && needsNoPreflight(head.method) && hasBody(request) && isFormContentType(contentType)) {
       const message = "a body needs a content type, such as application/json";
       return refuse({ kind: "ContentType", status: 415, message });
     }
@@ -262,6 +264,7 @@ function signalOf(response: NodeResponse, shutdownSignal: AbortSignal, standing:
 }
 
 function plainRefusal(refusal: Refusal): RestResponse {
+  if (refusal.kind === "Unauthenticated") return { status: refusal.status, headers: {}, body: "" };
   const headers = { "content-type": "application/json; charset=utf-8" };
   return { status: refusal.status, headers, body: JSON.stringify({ message: refusal.message }) };
 }

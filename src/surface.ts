@@ -73,11 +73,14 @@ export interface OpenStream {
 
 /** Why the server refuses a request to one of the surface's routes before its handler runs. */
 export interface Refusal {
-  readonly kind: "TooLarge" | "TooDeep" | "ContentType" | "TooMany";
+  readonly kind: "Unauthenticated" | "TooLarge" | "TooDeep" | "ContentType" | "TooMany";
   /** The HTTP status that fits where the surface's protocol has no rule of its own. */
   readonly status: number;
   readonly message: string;
 }
+
+/** What a surface may need to know of a request that it is to refuse. */
+export type RefusedRequest = Pick<RestRequest, "url" | "headers">;
 
 export interface Surface {
   readonly name: string;
@@ -88,8 +91,11 @@ export interface Surface {
   /** Type names of services that need no credential, such as health. */
   readonly openServices?: readonly string[];
   readonly routes: readonly RestRoute[];
-  /** The server's refusals in the surface's own words; plain JSON with the suggested status where absent. */
-  refuse?(refusal: Refusal): RestResponse;
+  /**
+   * The server's refusals in the surface's own words. Where absent: plain JSON with the suggested status, without a body
+   * where there is no valid credential.
+   */
+  refuse?(refusal: Refusal, request: RefusedRequest): RestResponse;
 }
 
 /** The caller of a Connect handler, set by the server before the handler runs. */

@@ -52,6 +52,9 @@ const LOGS = guarded("NotFound", "ok", "ok", "ok");
 /** A job that is not the caller's reads like one that is not there, and is in no list of its. */
 const READ = guarded("NotFound", "ok", "ok", "ok");
 const LIST = guarded("hidden", "shown", "shown", "shown");
+/** What any party may do to a job over the Kylin API, and what only the initiator may, who is refused for its status. */
+const MAY_END = guarded("PermissionDenied", "ok", "ok", "ok");
+const INITIATORS_IN_VAIN = guarded("PermissionDenied", "PermissionDenied", 400, 400);
 
 const JOB = "kuscia.proto.api.v1alpha1.kusciaapi.JobService";
 const APP_IMAGE = "kuscia.proto.api.v1alpha1.kusciaapi.AppImageService";
@@ -112,9 +115,19 @@ export const ROUTES = {
   "GET /v1/jobs/{job_id}": READ,
   "GET /v1/jobs/{job_id}/events": READ,
   "GET /v1/jobs/{job_id}/logs": LOGS,
+  "GET /kylin/api/jobs": LIST,
+  "GET /kylin/api/jobs/{jobId}": READ,
+  "GET /kylin/api/jobs/{jobId}/steps/{stepId}/output": LOGS,
+  "PUT /kylin/api/jobs/{jobId}/pause": MAY_END,
+  "PUT /kylin/api/jobs/{jobId}/resume": INITIATORS_IN_VAIN,
+  "PUT /kylin/api/jobs/{jobId}/cancel": MAY_END,
+  "DELETE /kylin/api/jobs/{jobId}/drop": INITIATORS_IN_VAIN,
   // The attempt's uid is the credential, and this one is nobody's.
   "POST /v1/attempts/{attempt_uid}/progress": open("NotFound"),
 } satisfies Record<string, Row>;
+
+/** What a route's path must be followed by. */
+export const QUERIES: Readonly<Record<string, string>> = { "/kylin/api/jobs": "?timeFilter=4" };
 
 /** Requests by the last part of a method's name or a route's path; `{}` where none is named. */
 const REQUESTS: Readonly<Record<string, (name: string) => JsonObject>> = {

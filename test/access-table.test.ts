@@ -27,6 +27,7 @@ import { createLogs } from "../src/logs.js";
 import { createServer, type Server } from "../src/server.js";
 import type { Surface } from "../src/surface.js";
 import { createKusciaSurface } from "../src/surfaces/kuscia/surface.js";
+import { createKylinSurface } from "../src/surfaces/kylin/surface.js";
 import { createMusterSurface } from "../src/surfaces/muster/surface.js";
 import { createSystemSurface } from "../src/surfaces/system/surface.js";
 import { WatchHub } from "../src/watch.js";
@@ -38,6 +39,7 @@ import {
   METHOD_OF_PATH,
   METHODS,
   type Outcome,
+  QUERIES,
   requestOf,
   ROUTES,
   type Row,
@@ -91,9 +93,11 @@ async function serve(partyCommands: PartyCommands): Promise<{ surfaces: readonly
   const { pool, writer } = store;
   const manualDomains = new Set(["bob"]);
   const jobs = createJobs({ pool, writer, limits: DEFAULT_LIMITS, domains: null, manualDomains, partyCommands });
+  const logs = createLogs({ pool, jobs, runner: new FakeRunner() });
   const made = [
     createKusciaSurface({ jobs, images, hub, log }),
-    createMusterSurface({ jobs, logs: createLogs({ pool, jobs, runner: new FakeRunner() }), now: Date.now, log }),
+    createKylinSurface({ jobs, logs, now: Date.now, version: "", log }),
+    createMusterSurface({ jobs, logs, now: Date.now, log }),
     createSystemSurface({ jobs, metrics: new Registry(), log }),
   ];
   const authenticate = createAuthenticator({
@@ -171,7 +175,8 @@ function names(answer: object, name: string): boolean {
 
 /** Whether a list has the job; `ok` for any other answer. */
 function listed(answer: object, name: string): Outcome {
-  if (!("jobs" in answer)) return "ok";
+  const list = "data" in answer ? answer.data : answer;
+  if (typeof list !== "object" || list === null || !("jobs" in list)) return "ok";
   return names(answer, name) ? "shown" : "hidden";
 }
 
@@ -185,12 +190,15 @@ const HTTP_WORDS: Readonly<Record<number, string>> = { 401: "Unauthenticated", 4
 
 async function callRest(base: string, route: string, who: Who, name: string): Promise<Outcome> {
   const [httpMethod = "", pattern = ""] = route.split(" ");
-  const path = pattern.replace("{job_id}", name).replace("{attempt_uid}", "0197f0a0-0000-7000-8000-000000000000");
+  const path = pattern
+    .replace(/\{job_?id\}/i, name)
+    .replace("{stepId}", `${name}-00`)
+    .replace("{attempt_uid}", "0197f0a0-0000-7000-8000-000000000000");
   const body = pattern.endsWith("/progress") ? { progress: 0.5 } : requestOf(METHOD_OF_PATH[pattern] ?? "", name);
   const token = CALLERS[who];
   const leave = new AbortController();
   try {
-    const answer = await fetch(base + path, {
+    const answer = await fetch(base + path + (QUERIES[pattern] ?? ""), {
       method: httpMethod,
       headers: { "content-type": "application/json", ...(token === undefined ? {} : { token }) },
       ...(httpMethod === "GET" ? {} : { body: JSON.stringify(body) }),

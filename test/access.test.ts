@@ -68,6 +68,18 @@ describe("tokens", () => {
     }
   });
 
+  test("may come as the password of any user, and then prove nothing about who had it sent", async () => {
+    const authenticate = await authenticatorFor({ credentials: `${CREDENTIALS}- {name: odd, role: master, token: "a:b"}\n` });
+    const basic = (pair: string) => ({ authorization: `Basic ${Buffer.from(pair).toString("base64")}` });
+    expect([who(authenticate, basic("ADMIN:bob-token")), who(authenticate, basic(":ops-token"))]).toEqual(["bob", "master"]);
+    expect([who(authenticate, basic("x:a:b")), who(authenticate, basic("a:b"))]).toEqual(["master", NOBODY]);
+    expect([who(authenticate, basic("bob-token")), who(authenticate, basic("bob-token:"))]).toEqual([NOBODY, NOBODY]);
+    const ambient = (headers: Record<string, string>) => authenticate(new Headers(headers), null);
+    expect(ambient(basic("x:bob-token"))).toMatchObject({ kind: "Admitted", ambient: true });
+    expect(ambient({ ...basic("x:ops-token"), token: "bob-token" })).toMatchObject({ actor: { domain: "bob" }, ambient: false });
+    expect(who(authenticate, { ...basic("x:ops-token"), token: "nobody's" })).toBe(NOBODY);
+  });
+
   test("are worth nothing from their expiry on", async () => {
     let now = NOW;
     const authenticate = await authenticatorFor({ credentials: CREDENTIALS, now: () => now });
@@ -115,6 +127,7 @@ describe("client certificates", () => {
     expect(who(authenticate, {}, "alice", NOW)).toBe(NOBODY);
     expect(who(authenticate, {})).toBe(NOBODY);
     expect(who(authenticate, { "kuscia-source": "bob" }, "alice")).toBe("alice");
+    expect(who(authenticate, { authorization: "Basic nonsense" }, "alice")).toBe(NOBODY);
   });
 
   test("do not count against a token, but must not be another domain's", async () => {

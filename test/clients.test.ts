@@ -48,6 +48,22 @@ test("Python with grpcio leads jobs through their life", GENEROUS, async (contex
   expect(faults()).toEqual([]);
 });
 
+test("Python in the manner of kylinpy leads a job through its life", GENEROUS, async (context) => {
+  if (!runs("python3", ["--version"])) return skip(context, "no python3");
+  const tokens = join(folder, "tokens");
+  await writeFile(tokens, "a-token\n");
+  // Of its own, since the runners of servers on one database share the work, and the logs are where it was done.
+  const apart = await createTestDatabase();
+  const guarded = await startServerProcess({ databaseUrl: apart.url, args: ["--token-file", tokens] });
+  try {
+    const output = await run(context, ["python3", "test/clients/python/kylin.py", guarded.url, "a-token"]);
+    expect(output).toMatch(/a wrong password is refused: yes\n[^]*all is well\n$/);
+  } finally {
+    expect(await guarded.stop(), guarded.logs()).toBe(0);
+    await apart.drop();
+  }
+});
+
 test("Go with grpc-go leads jobs through their life", GENEROUS, async (context) => {
   const missing = missingForGo();
   if (missing !== undefined) return skip(context, missing);

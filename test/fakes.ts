@@ -178,9 +178,9 @@ export class FakeJobs implements Jobs {
     return { events: this.history, nextPageToken: "" };
   }
 
-  async command(verb: Command, jobId: string, actor: Actor, reason: string, options?: CommandOptions): Promise<void> {
+  async command(verb: Command, jobId: string, actor: Actor, reason: string, options?: CommandOptions): Promise<JobView> {
     this.record(verb, jobId, actor, reason, options);
-    this.view(jobId);
+    return this.view(jobId);
   }
 
   async approve(jobId: string, approval: ApprovalRequest, actor: Actor): Promise<void> {

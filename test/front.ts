@@ -1,6 +1,6 @@
 /** The front door with fakes behind it, and clients for it. */
 
-import { connect as connectHttp2 } from "node:http2";
+import { connect as connectHttp2, type SecureClientSessionOptions } from "node:http2";
 import { connect as connectTcp } from "node:net";
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
 import type { Transport } from "@connectrpc/connect";
@@ -10,6 +10,7 @@ import { afterEach } from "vitest";
 import type { Actor } from "../src/core/job.js";
 import { createServer, type ServerOptions } from "../src/server.js";
 import { createKusciaSurface } from "../src/surfaces/kuscia/surface.js";
+import { createKylinSurface } from "../src/surfaces/kylin/surface.js";
 import { createMusterSurface } from "../src/surfaces/muster/surface.js";
 import { createSystemSurface } from "../src/surfaces/system/surface.js";
 import { FakeHub, FakeImages, FakeJobs, FakeLogs } from "./fakes.js";
@@ -35,6 +36,7 @@ export async function startFront(overrides: Partial<ServerOptions> = {}) {
     surfaces: [
       createSystemSurface({ jobs, metrics, log }),
       createKusciaSurface({ jobs, images, hub, log, version: "1.2.3" }),
+      createKylinSurface({ jobs, logs, now: Date.now, version: "1.2.3", log }),
       createMusterSurface({ jobs, logs, now: Date.now, log }),
     ],
     authenticate: () => ({ kind: "Admitted", actor: MASTER, ambient: true }),
@@ -139,8 +141,9 @@ export async function http2Request(
   url: string,
   headers: Record<string, string>,
   body?: Uint8Array,
+  options: SecureClientSessionOptions = {},
 ): Promise<{ status: unknown; text: string; headers: HeaderMap; trailers: HeaderMap }> {
-  const session = connectHttp2(url);
+  const session = connectHttp2(url, options);
   session.on("error", () => undefined);
   try {
     const stream = session.request(headers);

@@ -6,7 +6,7 @@
  * - on a loopback listener the Host must be a loopback name, so that a foreign name that resolves to 127.0.0.1 fails;
  * - a browser says where a request comes from (Origin, Sec-Fetch-Site), and anything foreign is refused;
  * - without credentials a body must carry a content type that a page cannot send without asking first (a preflight,
- *   which is never answered with permission).
+ *   which is never answered with permission); PUT and DELETE it cannot send unasked at all.
  */
 
 /** Longest delay that a timer of Node can hold; 24.8 days. */
@@ -56,6 +56,11 @@ export function foreignPage(headers: Headers, authority: string): string | undef
 export function isFormContentType(contentType: string | null): boolean {
   const type = (contentType ?? "").split(";", 1)[0]?.trim().toLowerCase() ?? "";
   return ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"].includes(type);
+}
+
+/** True for the methods with which a web page may send a body to any server without a preflight. */
+export function needsNoPreflight(method: string): boolean {
+  return method !== "PUT" && method !== "DELETE";
 }
 
 const GRPC_UNIT_MS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 1e-3, n: 1e-6 };

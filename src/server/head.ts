@@ -30,7 +30,8 @@ export function readHead(request: NodeRequest): Head | undefined {
     const authority = absolute?.host ?? named;
     const host = hostOf(authority);
     if (authority === undefined || host === undefined || hostOf(named) === undefined) return undefined;
-    const url = absolute ?? new URL(`http://${authority}${target}`);
+    const scheme = "encrypted" in request.socket ? "https" : "http";
+    const url = absolute ?? new URL(`${scheme}://${authority}${target}`);
     return { method: request.method ?? "", url, headers, authority, host };
   } catch {
     return undefined;

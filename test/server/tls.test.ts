@@ -18,7 +18,7 @@ import type { ServerOptions } from "../../src/server.js";
 import { createTlsSource } from "../../src/tls.js";
 import { type KeyPair, makeTestCertificates, type TestCertificates } from "../certificates.js";
 import { openGrpcClient } from "../grpc-client.js";
-import { drain, faultsOf, type Front, useFronts } from "../front.js";
+import { drain, faultsOf, type Front, http2Request, useFronts } from "../front.js";
 
 const start = useFronts();
 let certs: TestCertificates;
@@ -99,6 +99,18 @@ describe("TLS", () => {
     };
     expect([await chosen(["h2", "http/1.1"]), await chosen(["http/1.1"]), await chosen()]).toEqual(["h2", "http/1.1", false]);
     expect(await statusLine(await shakeHands(port))).toBe(OK);
+  });
+
+  it("is in the URL that an answer names", async () => {
+    const front = await start(tls());
+    const path = "/kylin/api/jobs/absent";
+    const socket = await shakeHands(front.port);
+    socket.write(`GET ${path} HTTP/1.1\r\nhost: localhost:${front.port}\r\nconnection: close\r\n\r\n`);
+    let text = "";
+    for await (const chunk of socket) text += String(chunk);
+    const [, body = ""] = text.split("\r\n\r\n");
+    const overHttp2 = await http2Request(urlOf(front), { ":path": path }, undefined, { ca: certs.ca });
+    for (const answer of [body, overHttp2.text]) expect(JSON.parse(answer)).toMatchObject({ code: "999", url: urlOf(front) + path });
   });
 
   it("serves grpc-js, which checks the server's name", async () => {

@@ -19,11 +19,15 @@ import {
   type Task,
   type Verb,
 } from "../job.js";
+import { type ShownStatus, shownStatus } from "../list.js";
 import type { JobDraft } from "./draft.js";
 import { endUnrun } from "./ending.js";
 import { moveJob, moveTask, type Why } from "./move.js";
 import { advance, setStage, want } from "./settle.js";
-import { COMMAND_RULES, moved, OUTCOME_OF, statesOf } from "./states.js";
+import { COMMAND_RULES, moved, OUTCOME_OF, type Rule, statesOf } from "./states.js";
+
+/** What a command does by the status that is shown; a repeat answers success and changes nothing. */
+export type ShownRules = Readonly<Record<ShownStatus, Exclude<Rule, "ifCause">>>;
 
 export interface CommandInput {
   readonly actor: Actor;
@@ -32,6 +36,8 @@ export interface CommandInput {
   readonly now: Instant;
   /** States from which the calling surface allows the command at all; repeats are judged first. */
   readonly onlyFrom?: readonly JobState[];
+  /** The calling surface's own table, judged before the engine's: by the status that it shows, repeats included. */
+  readonly rules?: ShownRules;
 }
 
 export type CommandResult = "applied" | "repeated";
@@ -51,9 +57,9 @@ const PARTICIPLE = {
 } as const satisfies Record<Outcome, string>;
 
 /** `verb` as the caller would say it, e.g. `stop` or `reject`. */
-function illegal(verb: string, job: Job, because: string): JobError {
+function illegal(verb: string, job: Job, because: string, more: Readonly<Record<string, string>> = {}): JobError {
   return new JobError("IllegalMove", `cannot ${verb} job "${job.jobId}": ${because}`, {
-    metadata: { job_id: job.jobId, state: job.state },
+    metadata: { job_id: job.jobId, state: job.state, ...more },
   });
 }
 
@@ -67,6 +73,12 @@ export function command(draft: JobDraft, verb: Exclude<Verb, "Approve">, input: 
   const { job } = draft;
   draft.requireWhole();
   const outcome = OUTCOME_OF[verb];
+  if (input.rules) {
+    const shown = shownStatus(job);
+    const rule = input.rules[shown];
+    if (rule === "repeat") return "repeated";
+    if (rule === "refuse") throw illegal(verb.toLowerCase(), job, `it is ${shown}`, { shown });
+  }
   const state: JobState = job.state;
   const allowed = statesOf(verb).filter((each) => input.onlyFrom?.includes(each) ?? true);
   const refusal = (because = notIn(allowed, job)): JobError => illegal(verb.toLowerCase(), job, because);
