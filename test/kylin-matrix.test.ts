@@ -41,14 +41,14 @@ test("made by Kuscia, paused by Kylin, resumed by Kuscia, dropped by Kylin, watc
   const seen: string[] = [];
   const wordOf = ({ type, object }: WatchJobEventResponse): string =>
     type === EventType.DELETED ? "deleted" : (object?.status?.state ?? "");
-  /** Follows the watch up to the first frame in which the job is this, and its task too where it runs. */
-  async function watched(word: string): Promise<void> {
+  /** Follows the watch up to the first frame in which the job is this; where it runs, its task too, in this attempt. */
+  async function watched(word: string, attempt?: number): Promise<void> {
     for (;;) {
       const { done, value } = await frames.next();
       if (done) throw new Error(`the watch ended before the job was ${word}`);
       if (value.object?.jobId !== JOB) continue;
       if (seen.at(-1) !== wordOf(value)) seen.push(wordOf(value));
-      const runs = value.object.status?.tasks.every((task) => task.state === "Running");
+      const runs = value.object.status?.tasks.every((task) => task.state === "Running" && task.attempt === attempt);
       if (wordOf(value) === word && (word !== "Running" || runs)) return;
     }
   }
@@ -61,7 +61,7 @@ test("made by Kuscia, paused by Kylin, resumed by Kuscia, dropped by Kylin, watc
     const made = { job_id: JOB, initiator: "alice", custom_fields: customFields, tasks: [task] };
     expect(await kuscia("job/create", made)).toMatchObject({ status: { code: 0 } });
 
-    await watched("Running");
+    await watched("Running", 1);
     const shown = { uuid: JOB, job_status: "RUNNING", type: "REFRESH", projectName: "learn", related_cube: "sales", exec_interrupt_time: 0 };
     expect(await kylin(`GET /${JOB}`)).toMatchObject({ status: 200, code: "000", data: { ...shown, steps: [{ id: `${JOB}-00`, step_status: "RUNNING" }] } });
     expect(await kylin("GET ?timeFilter=0&status=2&projectName=LEARN")).toMatchObject({ data: { size: 1, jobs: [shown] } });
@@ -72,7 +72,7 @@ test("made by Kuscia, paused by Kylin, resumed by Kuscia, dropped by Kylin, watc
     expect(await kylin(`PUT /${JOB}/pause`)).toMatchObject({ status: 200, data: { job_status: "STOPPED", steps: [{ step_status: "STOPPED" }] } });
     await watched("Suspended");
     expect(await kuscia("job/restart", { job_id: JOB })).toMatchObject({ status: { code: 0 } });
-    await watched("Running");
+    await watched("Running", 2);
     const again = (await kylin(`GET /${JOB}`)) as { readonly data: { readonly exec_interrupt_time: number } };
     expect(again).toMatchObject({ data: { job_status: "RUNNING" } });
     expect(again.data.exec_interrupt_time).toBeGreaterThan(0);
@@ -80,15 +80,15 @@ test("made by Kuscia, paused by Kylin, resumed by Kuscia, dropped by Kylin, watc
     expect(await kylin(`PUT /${JOB}/pause`)).toMatchObject({ data: { job_status: "STOPPED" } });
     // It waits until the process has ended.
     expect(await kylin(`PUT /${JOB}/resume`)).toMatchObject({ data: { job_status: "PENDING" } });
-    await watched("Suspended");
-    await watched("Running");
+    // Between the two the job was Suspended, for so short a time that a watcher may get both changes as one.
+    await watched("Running", 3);
     expect(await kylin(`PUT /${JOB}/cancel`)).toMatchObject({ data: { job_status: "DISCARDED", steps: [{ step_status: "DISCARDED" }] } });
     await watched("Cancelled");
     expect(await kylin(`DELETE /${JOB}/drop`)).toMatchObject({ status: 200, data: { uuid: JOB, job_status: "DISCARDED", progress: 0 } });
     await watched("deleted");
     expect(await kuscia("job/query", { job_id: JOB })).toMatchObject({ status: { code: 11202 } });
     expect(await kylin(`DELETE /${JOB}/drop`)).toMatchObject({ status: 404, code: "999" });
-    expect(seen).toEqual(["Running", "Suspended", "Running", "Suspended", "Running", "Cancelled", "deleted"]);
+    expect(seen.join(" ")).toMatch(/^Running Suspended Running (Suspended Running )?Cancelled deleted$/);
   } finally {
     leave.abort();
   }
