@@ -90,15 +90,19 @@ export async function* watchFrames(
 ): AsyncGenerator<WatchJobEventResponse> {
   const { filter, start, timeoutMs } = termsOf(request);
   const end = new AbortController();
-  const onAbort = (): void => end.abort(signal.reason);
-  if (signal.aborted) onAbort();
-  signal.addEventListener("abort", onAbort, { once: true });
   let timeIsOver = false;
   const onTime = (): void => {
     timeIsOver = true;
     end.abort();
   };
   const cancelTimer = timeoutMs === null ? undefined : after(timeoutMs, onTime);
+  // All is let go here, since a caller that is cut off in the middle of a write may never come back for the end.
+  const onAbort = (): void => {
+    cancelTimer?.();
+    end.abort(signal.reason);
+  };
+  if (signal.aborted) onAbort();
+  signal.addEventListener("abort", onAbort, { once: true });
   try {
     for await (const item of watchItems(hub, { actor, signal: end.signal, filter, start })) {
       yield frameFromItem(item);
