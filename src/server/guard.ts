@@ -25,7 +25,7 @@ export function hostOf(authority: string | undefined): string | undefined {
 }
 
 /** Why a request may come from a foreign web page; undefined where it does not. */
-export function foreignPage(headers: Headers, authority: string): string | undefined {
+export function foreignPage(headers: Pick<Headers, "get">, authority: string): string | undefined {
   const site = headers.get("sec-fetch-site");
   if (site !== null && site !== "same-origin" && site !== "none") {
     return `requests from other sites are refused (Sec-Fetch-Site: ${site})`;
