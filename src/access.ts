@@ -26,8 +26,8 @@ export type Admission =
   | { readonly kind: "Unauthenticated" }
   | { readonly kind: "TooMany"; readonly waitMs: number };
 
-/** `certificate` is verified already. Counts the request, where there is a limit. */
-export type Authenticate = (headers: Headers, certificate: ClientCertificate | null) => Admission;
+/** Headers by lower-case name. `certificate` is verified already. Counts the request, where there is a limit. */
+export type Authenticate = (headers: Pick<Headers, "get">, certificate: ClientCertificate | null) => Admission;
 
 export interface AccessOptions {
   /** Null = none. Where neither file is there and certificates are not demanded, everyone is a master. */

@@ -12,8 +12,6 @@ import { DEFAULT_LIMITS, type Limits } from "./core/dag.js";
 import type { ImageCommands } from "./core/image-commands.js";
 import { type RateLimit, rateLimitOf } from "./core/rate.js";
 
-export { isLoopback } from "./config/settings.js";
-
 export interface DomainConfig {
   /** Folder of the domain's own data; absent = under the data directory. */
   readonly dataDirectory?: string;

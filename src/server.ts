@@ -19,13 +19,15 @@ import { setMaxListeners } from "node:events";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import type { Admission, Authenticate } from "./access.js";
-import { foreignPage, isFormContentType, isLoopback, isTooDeep, MAX_JSON_DEPTH, needsNoPreflight } from "./server/guard.js";
-import { bodyOf, hasBody, type Head, mayBeJson, readHead, rpcProtocol } from "./server/head.js";
-import { createListener, type Listener, type ListenerTimeouts, type NodeRequest, type NodeResponse } from "./server/listener.js";
-import { createRestTable, readBody, type RestMatch, sendRest } from "./server/rest.js";
+import { isLoopback } from "./loopback.js";
+import { foreignPage, isFormContentType, isTooDeep, MAX_JSON_DEPTH, needsNoPreflight } from "./server/guard.js";
+import { type Exchange, TEXT } from "./server/exchange.js";
+import { type Head, mayBeJson, readHead, rpcProtocol } from "./server/head.js";
+import { Lifetime } from "./server/lifetime.js";
+import { createListener, type Listener, type ListenerTimeouts } from "./server/listener.js";
+import { createRestTable, readBody, type RestMatch, RouteRequest, sendRest } from "./server/rest.js";
 import { createRpcTable, NO_CREDENTIAL, TOO_MANY } from "./server/rpc.js";
 import { createStanding } from "./server/standing.js";
-import { clientCertificateOf } from "./server/tls.js";
 import type { Refusal, RestResponse, Surface } from "./surface.js";
 import type { TlsMaterial } from "./tls.js";
 
@@ -57,6 +59,8 @@ export interface ServerOptions {
   readonly log: Logger;
   readonly timeouts?: Partial<ServerTimeouts>;
   onRequest?(record: RequestRecord): void;
+  /** False: unary calls go through the Connect router too, as everything unusual does. For comparing the two. */
+  readonly unaryFastPath?: boolean;
 }
 
 export interface ServerTimeouts extends ListenerTimeouts {
@@ -89,21 +93,22 @@ export function createServer(options: ServerOptions): Server {
   // Every open call listens to it; their number is bounded by the connections.
   setMaxListeners(0, shutdown.signal);
   const standing = createStanding(timeouts.standing);
-  const rpcs = createRpcTable({ surfaces, maxBodyBytes, shutdownSignal: shutdown.signal, standing, log });
+  const rpcs = createRpcTable({ surfaces, maxBodyBytes, shutdownSignal: shutdown.signal, standing, fastPath: options.unaryFastPath ?? true, log });
   const routes = createRestTable(surfaces);
 
   function openDoor(address: Address): Door {
     let onLoopback = isLoopback(address.host);
-    const receive = (request: NodeRequest, response: NodeResponse): void => {
-      // A client that goes away makes both fail at any time; the signals tell those who have to know.
-      request.on("error", () => undefined);
-      response.on("error", () => undefined);
-      serve(request, response, onLoopback).catch((error: unknown) => {
-        if (isGone(response)) return;
-        log.error({ err: error, path: request.url }, "a request failed");
-        if (response.headersSent) abandon(response);
-        else sendText(response, 500, "internal error");
-      });
+    const receive = (exchange: Exchange): void => {
+      const onFault = (error: unknown): void => {
+        if (exchange.isGone) return;
+        log.error({ err: error, path: exchange.target }, "a request failed");
+        exchange.fail();
+      };
+      try {
+        serve(exchange, onLoopback)?.catch(onFault);
+      } catch (error) {
+        onFault(error);
+      }
     };
     const listener = createListener(receive, timeouts, options.tls);
     const listen = async (): Promise<Address> => {
@@ -114,65 +119,63 @@ export function createServer(options: ServerOptions): Server {
     return { listen, drain: (graceMs) => listener.drain(graceMs) };
   }
 
-  async function serve(request: NodeRequest, response: NodeResponse, onLoopback: boolean): Promise<void> {
-    const head = readHead(request);
-    if (!head) return sendText(response, 400, "the request's target or Host is malformed");
+  function serve(exchange: Exchange, onLoopback: boolean): Promise<void> | void {
+    const head = readHead(exchange);
+    if (!head) return sendText(exchange, 400, "the request's target or Host is malformed");
     if (onLoopback && !isLoopback(head.host)) {
-      return sendText(response, 403, `this server answers only to loopback names, not to "${head.host}"`);
+      return sendText(exchange, 403, `this server answers only to loopback names, not to "${head.host}"`);
     }
-    const foreign = foreignPage(head.headers, head.authority);
-    if (foreign !== undefined) return sendText(response, 403, foreign);
+    const foreign = foreignPage(head, head.authority);
+    if (foreign !== undefined) return sendText(exchange, 403, foreign);
 
-    const handler = rpcs.find(head.url.pathname);
-    if (handler) {
-      record(handler.requestPath, rpcProtocol(head.headers), response);
-      const admission = rpcs.isOpen(handler) ? undefined : admit(request, head, response);
-      return rpcs.serve(handler, admission, { request, response, headers: head.headers, body: bodyOf(request) });
+    // Nearly all calls name their path as it is.
+    const rpc = rpcs.find(head.target) ?? rpcs.find(head.path);
+    if (rpc) {
+      record(rpc.path, rpcProtocol(head), exchange);
+      return rpc.serve(rpc.open ? undefined : admit(exchange, head), exchange, head);
     }
-    const match = routes.find(head.method, head.url.pathname);
-    record(match?.route.path ?? "unmatched", "rest", response);
-    const admission = match?.route.open ? OPEN_CALLER : admit(request, head, response);
-    const calls = rpcProtocol(head.headers);
-    if (!match && calls !== "connect") return sendGrpcRefusal(response, head, GRPC_REFUSALS[admission.kind]);
-    if (!match && admission.kind === "Unauthenticated") return sendEmpty(response, 401);
-    if (!match && admission.kind === "TooMany") return sendText(response, 429, TOO_MANY);
-    const slashed = !match && routes.find(head.method, head.url.pathname.replace(/\/$/, ""));
-    if (slashed) return sendRedirect(response, head.url);
-    if (!match) return sendText(response, 404, "404 page not found");
-    await serveRoute(match, admission, head, request, response);
+    const match = routes.find(head.method, head.path);
+    record(match?.route.path ?? "unmatched", "rest", exchange);
+    const admission = match?.route.open ? OPEN_CALLER : admit(exchange, head);
+    if (!match && rpcProtocol(head) !== "connect") return sendGrpcRefusal(exchange, head, GRPC_REFUSALS[admission.kind]);
+    if (!match && admission.kind === "Unauthenticated") return exchange.send(401, {}, NO_BODY);
+    if (!match && admission.kind === "TooMany") return sendText(exchange, 429, TOO_MANY);
+    const slashed = !match && routes.find(head.method, head.path.replace(/\/$/, ""));
+    if (slashed) return sendRedirect(exchange, head.url);
+    if (!match) return sendText(exchange, 404, "404 page not found");
+    return serveRoute(match, admission, exchange, head);
   }
 
-  function admit(request: NodeRequest, head: Head, response: NodeResponse): Admission {
-    const admission = options.authenticate(head.headers, clientCertificateOf(request));
-    if (admission.kind === "TooMany") response.setHeader("retry-after", Math.ceil(admission.waitMs / 1000));
+  function admit(exchange: Exchange, head: Head): Admission {
+    const admission = options.authenticate(head, exchange.certificate);
+    if (admission.kind === "TooMany") exchange.addHeader("retry-after", String(Math.ceil(admission.waitMs / 1000)));
     return admission;
   }
 
   async function serveRoute(
     match: RestMatch,
     admission: Admission,
+    exchange: Exchange,
     head: Head,
-    request: NodeRequest,
-    response: NodeResponse,
   ): Promise<void> {
-    const signal = signalOf(response, shutdown.signal, standing.signalOf(admission, response));
+    const lifetime = new Lifetime({ exchange, shutdownSignal: shutdown.signal, standing: { keeper: standing, admission } });
     const answerTo = (refusal: Refusal): RestResponse =>
       match.route.refuse?.(refusal) ?? match.surface.refuse?.(refusal, head) ?? plainRefusal(refusal);
-    const refuse = (refusal: Refusal): Promise<void> => sendRest(answerTo(refusal), response, signal);
+    const refuse = (refusal: Refusal): Promise<void> => sendRest(answerTo(refusal), exchange, lifetime);
     if (admission.kind === "Unauthenticated") return refuse({ kind: "Unauthenticated", status: 401, message: NO_CREDENTIAL });
     if (admission.kind === "TooMany") return refuse({ kind: "TooMany", status: 429, message: TOO_MANY });
-    const contentType = head.headers.get("content-type");
-    if (admission.ambient && needsNoPreflight(head.method) && hasBody(request) && isFormContentType(contentType)) {
+    const contentType = head.get("content-type");
+    if (admission.ambient && needsNoPreflight(head.method) && exchange.hasBody && isFormContentType(contentType)) {
       const message = "a body needs a content type, such as application/json";
       return refuse({ kind: "ContentType", status: 415, message });
     }
-    const encoding = head.headers.get("content-encoding") ?? "identity";
+    const encoding = head.get("content-encoding") ?? "identity";
     if (encoding !== "identity") {
       const message = `content encoding "${encoding}" is not served; send the body as it is`;
       return refuse({ kind: "ContentType", status: 415, message });
     }
     const limit = Math.min(maxBodyBytes, admission.maxBodyBytes ?? maxBodyBytes);
-    const body = await readBody(bodyOf(request), head.headers.get("content-length"), limit);
+    const body = await readBody(exchange.body, head.get("content-length"), limit);
     if (body === undefined) {
       const message = `the body is larger than the limit of ${limit} bytes`;
       return refuse({ kind: "TooLarge", status: 413, message });
@@ -181,24 +184,15 @@ export function createServer(options: ServerOptions): Server {
       const message = `the JSON body is nested deeper than ${MAX_JSON_DEPTH} levels`;
       return refuse({ kind: "TooDeep", status: 400, message });
     }
-    const { method, url, headers } = head;
-    const answer = await match.route.handle({
-      method,
-      url,
-      headers,
-      parameters: match.parameters,
-      body,
-      signal,
-      actor: admission.actor,
-    });
-    await sendRest(answer, response, signal);
+    const answer = await match.route.handle(new RouteRequest(head, match.parameters, body, lifetime, admission.actor));
+    await sendRest(answer, exchange, lifetime);
   }
 
-  function record(route: string, protocol: RequestRecord["protocol"], response: NodeResponse): void {
+  function record(route: string, protocol: RequestRecord["protocol"], exchange: Exchange): void {
     const begin = performance.now();
-    response.once("close", () => {
+    exchange.onClose(() => {
       const seconds = (performance.now() - begin) / 1000;
-      options.onRequest?.({ route, protocol, status: response.statusCode, seconds });
+      options.onRequest?.({ route, protocol, status: exchange.status, seconds });
     });
   }
 
@@ -249,30 +243,14 @@ const GRPC_REFUSALS = {
   TooMany: Code.ResourceExhausted,
 } as const satisfies Record<Admission["kind"], Code>;
 
-/** Aborts when the client has gone, its credential has, or the server stops. */
-function signalOf(response: NodeResponse, shutdownSignal: AbortSignal, standing: AbortSignal): AbortSignal {
-  const controller = new AbortController();
-  standing.addEventListener("abort", () => controller.abort(standing.reason), { once: true });
-  const onShutdown = (): void => controller.abort(shutdownSignal.reason);
-  if (shutdownSignal.aborted) onShutdown();
-  shutdownSignal.addEventListener("abort", onShutdown);
-  response.once("close", () => {
-    shutdownSignal.removeEventListener("abort", onShutdown);
-    controller.abort();
-  });
-  return controller.signal;
-}
-
 function plainRefusal(refusal: Refusal): RestResponse {
   if (refusal.kind === "Unauthenticated") return { status: refusal.status, headers: {}, body: "" };
   const headers = { "content-type": "application/json; charset=utf-8" };
   return { status: refusal.status, headers, body: JSON.stringify({ message: refusal.message }) };
 }
 
-function sendText(response: NodeResponse, status: number, text: string): void {
-  response.statusCode = status;
-  response.setHeader("content-type", "text/plain; charset=utf-8");
-  response.end(text);
+function sendText(exchange: Exchange, status: number, text: string): void {
+  exchange.send(status, TEXT, Buffer.from(text));
 }
 
 const GRPC_MESSAGES: ReadonlyMap<Code, string> = new Map([
@@ -281,33 +259,20 @@ const GRPC_MESSAGES: ReadonlyMap<Code, string> = new Map([
 ]);
 
 /** A call of no known method, refused so that gRPC clients read it as a status and not as a broken answer. */
-function sendGrpcRefusal(response: NodeResponse, head: Head, code: Code): void {
-  response.statusCode = 200;
-  response.setHeader("content-type", head.headers.get("content-type") ?? "application/grpc");
-  response.setHeader("grpc-status", String(code));
-  const message = GRPC_MESSAGES.get(code) ?? `no method ${head.url.pathname} here`;
-  // The path is ASCII; only the sign of the encoding itself has to be encoded.
-  response.setHeader("grpc-message", message.replaceAll("%", "%25"));
-  response.end();
+function sendGrpcRefusal(exchange: Exchange, head: Head, code: Code): void {
+  const message = GRPC_MESSAGES.get(code) ?? `no method ${head.path} here`;
+  const headers = {
+    "content-type": head.get("content-type") ?? "application/grpc",
+    "grpc-status": String(code),
+    // The path is ASCII; only the sign of the encoding itself has to be encoded.
+    "grpc-message": message.replaceAll("%", "%25"),
+  };
+  exchange.send(200, headers, NO_BODY);
 }
 
 /** To the same path without the slash at its end. 307 keeps the method and the body. */
-function sendRedirect(response: NodeResponse, url: URL): void {
-  response.setHeader("location", url.pathname.replace(/\/$/, "") + url.search);
-  sendEmpty(response, 307);
+function sendRedirect(exchange: Exchange, url: URL): void {
+  exchange.send(307, { location: url.pathname.replace(/\/$/, "") + url.search }, NO_BODY);
 }
 
-function sendEmpty(response: NodeResponse, status: number): void {
-  response.statusCode = status;
-  response.end();
-}
-
-function isGone(response: NodeResponse): boolean {
-  return response.destroyed || ("stream" in response && response.stream.closed);
-}
-
-/** Ends a response whose head is out and whose rest cannot come: the client must see that it is not complete. */
-function abandon(response: NodeResponse): void {
-  if ("stream" in response) response.stream.destroy();
-  else response.destroy();
-}
+const NO_BODY = new Uint8Array();

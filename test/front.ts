@@ -23,6 +23,9 @@ export interface LogLine {
   readonly err?: { readonly message: string };
 }
 
+/** What every front of a test file has, unless told otherwise. */
+export const frontDefaults: { unaryFastPath: boolean } = { unaryFastPath: true };
+
 export async function startFront(overrides: Partial<ServerOptions> = {}) {
   const jobs = new FakeJobs();
   const images = new FakeImages();
@@ -42,6 +45,7 @@ export async function startFront(overrides: Partial<ServerOptions> = {}) {
     authenticate: () => ({ kind: "Admitted", actor: MASTER, ambient: true }),
     maxBodyBytes: 1024 * 1024,
     log,
+    ...frontDefaults,
     ...overrides,
   });
   const { port } = await server.start();

@@ -1,10 +1,10 @@
 /** What settings there are, each by itself and together. */
 
-import { isIP } from "node:net";
 import { z } from "zod";
 import { DOMAIN_ID } from "../core/dag.js";
 import type { ImageCommands } from "../core/image-commands.js";
 import { parseQuantity } from "../core/quantity.js";
+import { isLoopback } from "../loopback.js";
 
 /** Settings that flag, environment and file all know. */
 export const SCALARS = {
@@ -134,10 +134,4 @@ function parseAddress(text: string): { host: string; port: number } | undefined 
   const port = Number(match?.[2]);
   if (!match?.[1] || !(port <= 65_535)) return undefined;
   return { host: match[1].replace(/^\[|\]$/g, ""), port };
-}
-
-/** True for an address or name that only this machine can reach. */
-export function isLoopback(host: string): boolean {
-  if (host === "localhost") return true;
-  return isIP(host) === 4 ? host.startsWith("127.") : host === "::1";
 }

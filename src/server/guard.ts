@@ -9,10 +9,10 @@
  *   which is never answered with permission); PUT and DELETE it cannot send unasked at all.
  */
 
+import { isLoopback } from "../loopback.js";
+
 /** Longest delay that a timer of Node can hold; 24.8 days. */
 export const MAX_TIMEOUT_MS = 2_147_483_647;
-
-const LOOPBACK_ADDRESS = /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/;
 
 /** The host of a Host header or `:authority`, in lower case; undefined where it is none. */
 export function hostOf(authority: string | undefined): string | undefined {
@@ -24,19 +24,8 @@ export function hostOf(authority: string | undefined): string | undefined {
   }
 }
 
-/** True for `localhost` and its subdomains, 127.0.0.0/8 and `[::1]`. */
-export function isLoopback(host: string): boolean {
-  return (
-    host === "localhost" ||
-    host.endsWith(".localhost") ||
-    LOOPBACK_ADDRESS.test(host) ||
-    host === "[::1]" ||
-    host === "::1"
-  );
-}
-
 /** Why a request may come from a foreign web page; undefined where it does not. */
-export function foreignPage(headers: Headers, authority: string): string | undefined {
+export function foreignPage(headers: Pick<Headers, "get">, authority: string): string | undefined {
   const site = headers.get("sec-fetch-site");
   if (site !== null && site !== "same-origin" && site !== "none") {
     return `requests from other sites are refused (Sec-Fetch-Site: ${site})`;

@@ -11,21 +11,21 @@
  * written.
  */
 
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer } from "node:http";
 import {
-  constants,
   createServer as createHttp2Server,
-  type Http2ServerRequest,
-  type Http2ServerResponse,
+  type Http2Session,
+  type IncomingHttpHeaders,
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from "node:http2";
 import type { AddressInfo, Socket } from "node:net";
 import type { TlsMaterial } from "../tls.js";
+import { type Exchange, TEXT } from "./exchange.js";
+import { Http1Exchange } from "./http1.js";
+import { Http2Exchange } from "./http2.js";
+import { SlowStreams } from "./slow-streams.js";
 import { acceptTls } from "./tls.js";
-
-export type NodeRequest = IncomingMessage | Http2ServerRequest;
-export type NodeResponse = ServerResponse | Http2ServerResponse;
 
 /** All in milliseconds. */
 export interface ListenerTimeouts {
@@ -56,20 +56,17 @@ const HTTP2_START = Buffer.from("PRI");
  * certificate can be replaced; without it the port is cleartext.
  */
 export function createListener(
-  serve: (request: NodeRequest, response: NodeResponse) => void,
+  serve: (exchange: Exchange) => void,
   timeouts: ListenerTimeouts,
   tls?: () => TlsMaterial,
 ): Listener {
   const sockets = new Set<Socket>();
   const undecided = new Set<Socket>();
-  const sessions = new Set<ServerHttp2Session>();
+  const sessions = new Map<Http2Session, OpenStreams>();
   let draining = false;
 
-  const serveAndDiscard = (request: NodeRequest, response: NodeResponse): void => {
-    const sink = "stream" in response ? response.stream : response;
-    // Unread bytes of an answered request would block its connection. `request` bounds the time of that.
-    sink.once("finish", () => request.readableEnded || request.resume());
-    serve(request, response);
+  const onHttp1Close = (): void => {
+    if (draining) setImmediate(() => http1.closeIdleConnections());
   };
   const http1 = createServer(
     {
@@ -81,17 +78,28 @@ export function createListener(
     (request, response) => {
       if (draining) response.setHeader("connection", "close");
       // A connection that was busy when draining began is closed as soon as it is not.
-      response.once("close", () => draining && setImmediate(() => http1.closeIdleConnections()));
-      serveAndDiscard(request, response);
+      response.on("close", onHttp1Close);
+      serve(new Http1Exchange(request, response));
     },
   );
-  const http2 = createHttp2Server({ settings: { maxConcurrentStreams: 10_000 } }, serveAndDiscard);
+  const http2 = createHttp2Server({ settings: { maxConcurrentStreams: 10_000 } });
+  const slow = new SlowStreams(timeouts.request);
+  http2.on("stream", (stream, headers) => {
+    const exchange = new Http2Exchange(stream, headers);
+    const session = stream.session && sessions.get(stream.session);
+    if (session) session.open += 1;
+    const leave = slow.add(stream);
+    exchange.onClose(() => {
+      if (session) session.open -= 1;
+      leave();
+    });
+    if (isExpected(stream, headers, exchange)) serve(exchange);
+  });
   http2.on("session", (session) => {
-    sessions.add(session);
+    sessions.set(session, watchSession(session, timeouts.idle));
     session.once("close", () => sessions.delete(session));
     // Errors of one connection end that connection; without a listener they would end the process.
     session.on("error", () => session.destroy());
-    watchSession(session, timeouts);
     if (draining) session.close();
   });
 
@@ -128,6 +136,7 @@ export function createListener(
         http1.once("error", reject);
         http1.listen(port, host, () => {
           http1.off("error", reject);
+          slow.start();
           // An AddressInfo, since it does not listen on a pipe.
           const address = http1.address() as AddressInfo;
           resolve({ host: address.address, port: address.port });
@@ -140,11 +149,12 @@ export function createListener(
         const cut = setTimeout(() => sockets.forEach((socket) => socket.destroy()), graceMs);
         http1.close(() => {
           clearTimeout(cut);
+          slow.stop();
           resolve();
         });
         undecided.forEach((socket) => socket.destroy());
         // GOAWAY; streams that are open may finish.
-        sessions.forEach((session) => session.close());
+        for (const session of sessions.keys()) session.close();
       });
     },
   };
@@ -177,34 +187,42 @@ function peek(socket: Socket, timeoutMs: number, decide: (isHttp2: boolean) => v
 }
 
 /**
- * HTTP/2 has no timeouts of its own in Node: a silent connection, or a request whose body never ends, would stay. A
- * connection that is silent although calls are open gets a ping, since Node does not always notice that a client has
- * hung up; without an answer it is cut.
+ * HTTP/2 has no timeouts of its own in Node: a silent connection would stay. One that is silent although calls are open
+ * gets a ping, since Node does not always notice that a client has hung up; without an answer it is cut.
  */
-function watchSession(session: ServerHttp2Session, timeouts: ListenerTimeouts): void {
-  let open = 0;
-  session.setTimeout(timeouts.idle);
+function watchSession(session: ServerHttp2Session, idleMs: number): OpenStreams {
+  const streams: OpenStreams = { open: 0 };
+  session.setTimeout(idleMs);
   session.on("timeout", () => {
-    if (open === 0) return session.close();
-    const dead = setTimeout(() => session.destroy(), timeouts.idle);
+    if (streams.open === 0) return session.close();
+    const dead = setTimeout(() => session.destroy(), idleMs);
     session.ping((error) => {
       clearTimeout(dead);
       // A session that is closing takes no pings; what is open on it has been silent for too long.
       if (error) session.destroy();
       // A ping is no activity to Node: the next silence has to be asked for.
-      else session.setTimeout(timeouts.idle);
+      else session.setTimeout(idleMs);
     });
   });
-  session.on("stream", (stream: ServerHttp2Stream) => {
-    open += 1;
-    const late = setTimeout(() => {
-      const answering = stream.headersSent && !stream.writableFinished;
-      if (!stream.readableEnded && !answering) stream.close(constants.NGHTTP2_CANCEL);
-    }, timeouts.request);
-    stream.once("end", () => clearTimeout(late));
-    stream.once("close", () => {
-      open -= 1;
-      clearTimeout(late);
-    });
-  });
+  return streams;
 }
+
+/** How many calls of a connection are open. */
+interface OpenStreams {
+  open: number;
+}
+
+/** What Node itself does for requests over HTTP/1.1: tunnels are refused, and who waits for a go-ahead gets it. */
+function isExpected(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, exchange: Exchange): boolean {
+  const { expect } = headers;
+  if (headers[":method"] === "CONNECT") exchange.send(405, TEXT, NO_BODY);
+  else if (expect === undefined) return true;
+  else if (expect !== "100-continue") exchange.send(417, TEXT, NO_BODY);
+  else if (!exchange.isGone) {
+    stream.additionalHeaders({ ":status": 100 });
+    return true;
+  }
+  return false;
+}
+
+const NO_BODY = new Uint8Array();

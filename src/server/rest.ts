@@ -1,8 +1,12 @@
 /** Plain HTTP routes: finding the route of a path, reading a bounded body, writing an answer or a stream of chunks. */
 
-import type { Writable } from "node:stream";
-import type { RestResponse, RestRoute, Surface } from "../surface.js";
-import type { NodeResponse } from "./listener.js";
+import type { Readable, Writable } from "node:stream";
+import type { Actor } from "../core/job.js";
+import type { RestRequest, RestResponse, RestRoute, Surface } from "../surface.js";
+import { collect, join } from "./body.js";
+import type { Exchange } from "./exchange.js";
+import type { Head } from "./head.js";
+import type { Lifetime } from "./lifetime.js";
 
 export interface RestMatch {
   readonly surface: Surface;
@@ -76,40 +80,53 @@ function decodeSegment(segment: string): string | undefined {
 }
 
 /** The whole body, or undefined where it is longer than `limit`; what is over the limit is not kept. */
-export async function readBody(
-  chunks: AsyncIterable<Uint8Array>,
-  contentLength: string | null,
-  limit: number,
-): Promise<Uint8Array | undefined> {
+export async function readBody(body: Readable, contentLength: string | null, limit: number): Promise<Uint8Array | undefined> {
   if (contentLength !== null && Number(contentLength) > limit) return undefined;
-  const parts: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of chunks) {
-    size += chunk.byteLength;
-    if (size > limit) return undefined;
-    parts.push(chunk);
-  }
-  return parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts);
+  const { chunks, complete } = await collect(body, limit);
+  return complete ? join(chunks) : undefined;
 }
 
-/** Writes the answer. A stream is ended as soon as the signal aborts, even where its next chunk never comes. */
-export async function sendRest(answer: RestResponse, response: NodeResponse, signal: AbortSignal): Promise<void> {
-  response.statusCode = answer.status;
-  for (const [name, value] of Object.entries(answer.headers)) response.setHeader(name, value);
+/** Most handlers read no more than the body, so the rest is made when it is asked for. */
+export class RouteRequest implements RestRequest {
+  constructor(
+    private readonly head: Head,
+    readonly parameters: Readonly<Record<string, string>>,
+    readonly body: Uint8Array,
+    private readonly lifetime: Lifetime,
+    readonly actor: Actor,
+  ) {}
+
+  get method(): string {
+    return this.head.method;
+  }
+
+  get url(): URL {
+    return this.head.url;
+  }
+
+  get headers(): Headers {
+    return this.head.headers;
+  }
+
+  get signal(): AbortSignal {
+    return this.lifetime.signal;
+  }
+}
+
+/** Writes the answer. A stream is ended as soon as the lifetime is over, even where its next chunk never comes. */
+export async function sendRest(answer: RestResponse, exchange: Exchange, lifetime: Lifetime): Promise<void> {
   if (typeof answer.body === "string" || answer.body instanceof Uint8Array) {
     const bytes = typeof answer.body === "string" ? Buffer.from(answer.body) : answer.body;
-    response.setHeader("content-length", bytes.byteLength);
-    (response as Writable).end(bytes);
-    return;
+    return exchange.send(answer.status, { ...answer.headers, "content-length": bytes.byteLength }, bytes);
   }
-  if ("stream" in response) response.writeHead(answer.status);
-  else response.flushHeaders();
+  const { signal } = lifetime;
+  const response = exchange.open(answer.status, answer.headers);
   const chunks = answer.body[Symbol.asyncIterator]();
   try {
     for (;;) {
       const chunk = await untilAborted(chunks.next(), signal);
       if (chunk === undefined || chunk.done) break;
-      if (!(response as Writable).write(chunk.value)) await drained(response, signal);
+      if (!response.write(chunk.value)) await drained(response, signal);
     }
   } finally {
     // Not awaited: a generator that waits for something else than the signal must not hold the response open.
@@ -128,6 +145,6 @@ function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | 
   });
 }
 
-function drained(response: NodeResponse, signal: AbortSignal): Promise<unknown> {
+function drained(response: Writable, signal: AbortSignal): Promise<unknown> {
   return untilAborted(new Promise((resolve) => response.once("drain", resolve)), signal);
 }

@@ -1,42 +1,35 @@
 /**
  * The Connect router: gRPC, gRPC-Web and Connect on the same paths. The router defines every call; this file holds what
- * is true for all of them: formats, limits, who may call, and what becomes of an error.
+ * is true for all of them: formats, limits, who may call, and what becomes of an error. Plain unary calls are answered
+ * by the same implementations on a shorter way, see unary.ts.
  */
 
-import type { JsonReadOptions, JsonWriteOptions } from "@bufbuild/protobuf";
 import {
   Code,
   ConnectError,
+  type ContextValues,
   createConnectRouter,
   createContextKey,
   createContextValues,
   type Interceptor,
 } from "@connectrpc/connect";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
-import {
-  compressionGzip,
-  universalRequestFromNodeRequest,
-  universalResponseToNodeResponse,
-} from "@connectrpc/connect-node";
+import { compressionGzip, universalResponseToNodeResponse } from "@connectrpc/connect-node";
 import type { Logger } from "pino";
-import { type ErrorReason, JobError } from "../core/error.js";
 import type { Admission } from "../access.js";
 import { actorKey, type Surface } from "../surface.js";
-import { clampDeadline, isTooDeep, MAX_JSON_DEPTH, MAX_TIMEOUT_MS } from "./guard.js";
-import type { NodeRequest, NodeResponse } from "./listener.js";
+import { replay } from "./body.js";
+import { type ErrorContext, toConnectError } from "./boundary.js";
+import type { Exchange } from "./exchange.js";
+import { clampDeadline, MAX_TIMEOUT_MS } from "./guard.js";
+import { bodyOf, type Head } from "./head.js";
+import { jsonOptions } from "./json.js";
+import { Lifetime } from "./lifetime.js";
+import { RecordingRouter } from "./recording-router.js";
 import type { Standing } from "./standing.js";
-
-/** How a transport error of the engine reads to gRPC and Connect clients. */
-export const CONNECT_CODES = {
-  InvalidArgument: Code.InvalidArgument,
-  AlreadyExists: Code.AlreadyExists,
-  NotFound: Code.NotFound,
-  Forbidden: Code.PermissionDenied,
-  IllegalMove: Code.FailedPrecondition,
-  ResourceExhausted: Code.ResourceExhausted,
-  Unavailable: Code.Unavailable,
-  Internal: Code.Internal,
-} as const satisfies Record<ErrorReason, Code>;
+import { UnaryCall } from "./unary.js";
+import { planUnary } from "./unary/plan.js";
+import { asClientFault, blameClient, isUndecodable } from "./undecodable.js";
 
 export interface RpcOptions {
   readonly surfaces: readonly Surface[];
@@ -44,93 +37,114 @@ export interface RpcOptions {
   /** Aborted with a ConnectError when the server stops. */
   readonly shutdownSignal: AbortSignal;
   readonly standing: Standing;
+  /** False: the router answers unary calls too. */
+  readonly fastPath: boolean;
   readonly log: Logger;
 }
 
-export interface RpcTable {
-  find(path: string): UniversalHandler | undefined;
+/** One call of the router. */
+export interface Rpc {
+  readonly path: string;
   /** True for calls that need no credential. */
-  isOpen(handler: UniversalHandler): boolean;
+  readonly open: boolean;
   /**
    * Serves one call. Who is not admitted is refused in the call's own protocol, without reading the body. Calls that need
    * no credential come without an admission.
    */
-  serve(handler: UniversalHandler, admission: Admission | undefined, exchange: Exchange): Promise<void>;
+  serve(admission: Admission | undefined, exchange: Exchange, head: Head): Promise<void>;
 }
 
-export interface Exchange {
-  readonly request: NodeRequest;
-  readonly response: NodeResponse;
-  readonly headers: Headers;
-  readonly body: AsyncIterable<Uint8Array>;
+export interface RpcTable {
+  find(path: string): Rpc | undefined;
 }
 
 export function createRpcTable(options: RpcOptions): RpcTable {
+  const { shutdownSignal, log } = options;
   const openServices = new Set(options.surfaces.flatMap((surface) => surface.openServices ?? []));
   /** The bound of a body is a router's, and some credentials have one of their own. */
-  const handlersFor = (readMaxBytes: number): ReadonlyMap<string, UniversalHandler> => {
-    const router = createConnectRouter({
-      // Brotli at its default quality needs 30 times as long as gzip for the same answer.
-      acceptCompression: [compressionGzip],
-      readMaxBytes,
-      maxTimeoutMs: MAX_TIMEOUT_MS,
-      shutdownSignal: options.shutdownSignal,
-      jsonOptions,
-      interceptors: [boundary(openServices, options.log)],
-    });
+  const routerFor = (readMaxBytes: number): RecordingRouter => {
+    const router = new RecordingRouter(
+      createConnectRouter({
+        // Brotli at its default quality needs 30 times as long as gzip for the same answer.
+        acceptCompression: [compressionGzip],
+        readMaxBytes,
+        maxTimeoutMs: MAX_TIMEOUT_MS,
+        shutdownSignal,
+        jsonOptions,
+        interceptors: [boundary(openServices, log)],
+      }),
+    );
     for (const surface of options.surfaces) surface.register?.(router);
-    return new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
+    return router;
   };
-  const handlers = handlersFor(options.maxBodyBytes);
+  const router = routerFor(options.maxBodyBytes);
   /** By the bound; made when a credential with it is first seen. */
   const narrower = new Map<number, ReadonlyMap<string, UniversalHandler>>();
-  const bounded = (handler: UniversalHandler, limit: number | undefined): UniversalHandler => {
-    if (limit === undefined || limit >= options.maxBodyBytes) return handler;
+  const bounded = (handler: UniversalHandler, limit: number): UniversalHandler => {
+    if (limit === options.maxBodyBytes) return handler;
     let own = narrower.get(limit);
-    if (!own) narrower.set(limit, (own = handlersFor(limit)));
+    if (!own) narrower.set(limit, (own = new Map(routerFor(limit).handlers.map((each) => [each.requestPath, each]))));
     return own.get(handler.requestPath) ?? handler;
   };
-  const isOpen = (handler: UniversalHandler): boolean => openServices.has(handler.service.typeName);
 
-  return {
-    find: (path) => handlers.get(path),
-    isOpen,
-    async serve(handler, admission, { request, response, headers, body }) {
-      const actor = admission?.kind === "Admitted" ? admission.actor : undefined;
-      const refusal = admission?.kind === "TooMany" ? tooMany : unauthenticated;
-      const contextValues = createContextValues().set(actorKey, actor).set(refusalKey, refusal);
-      clampDeadline(headers);
-      const refused = actor === undefined && !isOpen(handler);
-      if (refused) headers.delete("content-length");
-      const universal = universalRequestFromNodeRequest(request, response, undefined, contextValues);
-      // A single answer is over before its credential is.
-      const long = handler.method.methodKind !== "unary";
-      const signal = long ? AbortSignal.any([universal.signal, options.standing.signalOf(admission, response)]) : universal.signal;
-      const serving = bounded(handler, admission?.kind === "Admitted" ? admission.maxBodyBytes : undefined);
-      const answer = await serving({ ...universal, signal, header: headers, body: refused ? failingBody(refusal) : body });
-      await universalResponseToNodeResponse(answer, response);
-    },
-  };
+  const rpcs = new Map<string, Rpc>();
+  for (const handler of router.handlers) {
+    const open = openServices.has(handler.service.typeName);
+    const plain = options.fastPath ? router.unary.get(handler.requestPath) : undefined;
+    const call = plain && new UnaryCall(plain.method, plain.implementation, { shutdownSignal, log });
+    rpcs.set(handler.requestPath, {
+      path: handler.requestPath,
+      open,
+      serve(admission, exchange, head) {
+        const admitted = admission?.kind === "Admitted" ? admission : undefined;
+        const actor = admitted?.actor;
+        if (actor === undefined && !open) return refuse(handler, admission, exchange, head);
+        const limit = Math.min(options.maxBodyBytes, admitted?.maxBodyBytes ?? options.maxBodyBytes);
+        const fallBack = (body: AsyncIterable<Uint8Array>): Promise<void> => {
+          const contextValues = createContextValues().set(actorKey, actor);
+          return route(bounded(handler, limit), { admission, exchange, head, body, contextValues });
+        };
+        const plan = call && planUnary(exchange, head, limit);
+        if (!plan) return fallBack(bodyOf(exchange.body));
+        return call.serve(plan, { exchange, head, actor }, (read) => fallBack(replay(read, exchange.body)));
+      },
+    });
+  }
+  return { find: (path) => rpcs.get(path) };
+
+  interface Call {
+    readonly admission: Admission | undefined;
+    readonly exchange: Exchange;
+    readonly head: Head;
+    readonly body: AsyncIterable<Uint8Array>;
+    readonly contextValues: ContextValues;
+  }
+
+  async function route(handler: UniversalHandler, { admission, exchange, head, body, contextValues }: Call): Promise<void> {
+    clampDeadline(head.headers);
+    const unary = handler.method.methodKind === "unary";
+    // A single answer is over before its credential is.
+    const standing = unary ? undefined : { keeper: options.standing, admission };
+    const { signal } = new Lifetime({ exchange, shutdownSignal, standing });
+    const answer = await handler({
+      httpVersion: exchange.httpVersion === 1 ? "1.1" : "2.0",
+      method: head.method,
+      url: head.url.toString(),
+      header: head.headers,
+      body,
+      signal,
+      contextValues,
+    });
+    await universalResponseToNodeResponse(unary ? await blameClient(answer) : answer, exchange.toNodeResponse());
+  }
+
+  function refuse(handler: UniversalHandler, admission: Admission | undefined, exchange: Exchange, head: Head): Promise<void> {
+    const refusal = admission?.kind === "TooMany" ? tooMany : unauthenticated;
+    const contextValues = createContextValues().set(refusalKey, refusal);
+    head.headers.delete("content-length");
+    return route(handler, { admission, exchange, head, body: failingBody(refusal), contextValues });
+  }
 }
-
-interface JsonOptions extends Partial<JsonReadOptions>, Partial<JsonWriteOptions> {
-  /** Connect decodes bodies with it; what it throws becomes `invalid_argument`. */
-  readonly textDecoder: { decode(input?: Uint8Array): string };
-}
-
-/** snake_case names with defaults, as on REST. Unknown fields are dropped, as Kuscia does. */
-const jsonOptions: JsonOptions = {
-  useProtoFieldName: true,
-  alwaysEmitImplicit: true,
-  ignoreUnknownFields: true,
-  textDecoder: {
-    decode(input = new Uint8Array()) {
-      if (isTooDeep(input)) throw new Error(`JSON is nested deeper than ${MAX_JSON_DEPTH} levels`);
-      return utf8.decode(input);
-    },
-  },
-};
-const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 export const NO_CREDENTIAL = "a valid credential is needed";
 export const TOO_MANY = "too many requests with this credential; try again later";
@@ -151,44 +165,31 @@ function boundary(openServices: ReadonlySet<string>, log: Logger): Interceptor {
   return (next) => async (request) => {
     const open = openServices.has(request.service.typeName);
     if (!open && request.contextValues.get(actorKey) === undefined) throw request.contextValues.get(refusalKey)();
-    const call = `${request.service.typeName}/${request.method.name}`;
+    const { signal } = request;
+    const context: ErrorContext = {
+      call: `${request.service.typeName}/${request.method.name}`,
+      isReason: (error) => signal.aborted && error === signal.reason,
+      log,
+    };
     try {
       const response = await next(request);
       if (!response.stream) return response;
-      return { ...response, message: translateErrors(response.message, call, request.signal, log) };
+      return { ...response, message: translateErrors(response.message, context) };
     } catch (error) {
-      throw toConnectError(error, call, request.signal, log);
+      throw translate(error, context);
     }
   };
 }
 
-async function* translateErrors<T>(
-  messages: AsyncIterable<T>,
-  call: string,
-  signal: AbortSignal,
-  log: Logger,
-): AsyncGenerator<T> {
+async function* translateErrors<T>(messages: AsyncIterable<T>, context: ErrorContext): AsyncGenerator<T> {
   try {
     yield* messages;
   } catch (error) {
-    throw toConnectError(error, call, signal, log);
+    throw translate(error, context);
   }
 }
 
-function toConnectError(error: unknown, call: string, signal: AbortSignal, log: Logger): ConnectError {
-  if (error instanceof ConnectError) return error;
-  // The client has gone or the deadline has passed: the reason is already a ConnectError or an AbortError.
-  if (signal.aborted && error === signal.reason) return ConnectError.from(error, Code.Canceled);
-  if (hasLeft(error)) return new ConnectError("the client has left", Code.Canceled);
-  if (error instanceof JobError && error.reason !== "Internal") {
-    return new ConnectError(error.message, CONNECT_CODES[error.reason]);
-  }
-  log.error({ err: error, call }, "a call failed");
-  return new ConnectError("internal error", Code.Internal);
-}
-
-/** What reading a stream throws whose client went away in the middle. */
-function hasLeft(error: unknown): boolean {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  return code === "ERR_STREAM_PREMATURE_CLOSE" || code === "ECONNRESET" || code === "ABORT_ERR";
+/** The message of a stream's request is decoded inside; that of a unary call is not, see `blameClient`. */
+function translate(error: unknown, context: ErrorContext): ConnectError {
+  return isUndecodable(error) ? asClientFault(error) : toConnectError(error, context);
 }

@@ -5,33 +5,35 @@
 
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Admission } from "../access.js";
-import type { NodeResponse } from "./listener.js";
 
 export interface Standing {
-  /** Aborts with `unauthenticated` once the admission holds no longer. Forgotten when the response closes. */
-  signalOf(admission: Admission | undefined, response: NodeResponse): AbortSignal;
+  /** Calls back with `unauthenticated` once the admission holds no longer. Gives what ends that. */
+  watch(admission: Admission | undefined, onEnd: (reason: ConnectError) => void): () => void;
   start(): void;
   stop(): void;
 }
 
+interface Watched {
+  readonly holds: () => boolean;
+  readonly onEnd: (reason: ConnectError) => void;
+}
+
 export function createStanding(everyMs: number): Standing {
-  const open = new Map<AbortController, () => boolean>();
+  const open = new Set<Watched>();
   let timer: NodeJS.Timeout | undefined;
   return {
-    signalOf(admission, response) {
-      const controller = new AbortController();
-      if (admission?.kind === "Admitted" && admission.holds) {
-        open.set(controller, admission.holds);
-        response.once("close", () => open.delete(controller));
-      }
-      return controller.signal;
+    watch(admission, onEnd) {
+      if (admission?.kind !== "Admitted" || !admission.holds) return () => undefined;
+      const watched: Watched = { holds: admission.holds, onEnd };
+      open.add(watched);
+      return () => open.delete(watched);
     },
     start() {
       timer ??= setInterval(() => {
-        for (const [controller, holds] of open) {
-          if (holds()) continue;
-          open.delete(controller);
-          controller.abort(new ConnectError("the credential is no longer valid", Code.Unauthenticated));
+        for (const watched of open) {
+          if (watched.holds()) continue;
+          open.delete(watched);
+          watched.onEnd(new ConnectError("the credential is no longer valid", Code.Unauthenticated));
         }
       }, everyMs);
       timer.unref();

@@ -1,8 +1,6 @@
 /** TLS of a connection: the handshake, the protocol it settles on, and the certificate that the client shows. */
 
 import { randomBytes } from "node:crypto";
-import type { IncomingMessage } from "node:http";
-import type { Http2ServerRequest } from "node:http2";
 import type { Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import type { ClientCertificate } from "../core/access.js";
@@ -55,12 +53,10 @@ function optionsOf({ cert, key, clientCa }: TlsMaterial) {
 const certificates = new WeakMap<object, ClientCertificate | null>();
 
 /** The client's certificate; null in cleartext, and where none was demanded. Read once a connection. */
-export function clientCertificateOf(request: IncomingMessage | Http2ServerRequest): ClientCertificate | null {
-  const connection = "stream" in request ? request.stream.session : request.socket;
-  if (connection === undefined) return null;
+export function certificateOf(connection: object, socket: Socket): ClientCertificate | null {
   let known = certificates.get(connection);
   if (known === undefined) {
-    known = readCertificate(request.socket);
+    known = readCertificate(socket);
     certificates.set(connection, known);
   }
   return known;

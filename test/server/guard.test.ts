@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
+import { isLoopback } from "../../src/loopback.js";
 import {
   clampDeadline,
   foreignPage,
   hostOf,
   isFormContentType,
-  isLoopback,
   isTooDeep,
   MAX_JSON_DEPTH,
 } from "../../src/server/guard.js";

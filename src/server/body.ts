@@ -1,0 +1,41 @@
+/** Reading a body whole. */
+
+import type { Readable } from "node:stream";
+import { bodyOf } from "./head.js";
+
+export interface Collected {
+  readonly chunks: readonly Uint8Array[];
+  /** False where the body is longer than was asked for: the rest is still to be read. */
+  readonly complete: boolean;
+}
+
+/** The body, up to the chunk that goes over `limit`. Never settles where the client breaks off: nobody waits for more. */
+export function collect(body: Readable, limit: number): Promise<Collected> {
+  return new Promise((resolve) => {
+    const chunks: Uint8Array[] = [];
+    let size = 0;
+    const onData = (chunk: Uint8Array): void => {
+      chunks.push(chunk);
+      size += chunk.byteLength;
+      if (size <= limit) return;
+      body.off("data", onData);
+      body.off("end", onEnd);
+      body.pause();
+      resolve({ chunks, complete: false });
+    };
+    const onEnd = (): void => resolve({ chunks, complete: true });
+    body.on("data", onData);
+    body.on("end", onEnd);
+  });
+}
+
+export function join(chunks: readonly Uint8Array[]): Uint8Array {
+  const [first] = chunks;
+  return first && chunks.length === 1 ? first : Buffer.concat(chunks);
+}
+
+/** What was read already, and then the rest. */
+export async function* replay({ chunks, complete }: Collected, body: Readable): AsyncGenerator<Uint8Array> {
+  yield* chunks;
+  if (!complete) yield* bodyOf(body);
+}

@@ -1,0 +1,105 @@
+/** An exchange over HTTP/1.1. */
+
+import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
+import type { Readable, Writable } from "node:stream";
+import type { TLSSocket } from "node:tls";
+import type { ClientCertificate } from "../core/access.js";
+import { type Exchange, ignore, INTERNAL_ERROR, TEXT } from "./exchange.js";
+import { certificateOf } from "./tls.js";
+
+export class Http1Exchange implements Exchange {
+  readonly httpVersion = 1;
+
+  constructor(
+    private readonly request: IncomingMessage,
+    private readonly response: ServerResponse,
+  ) {
+    // A client that goes away makes both fail at any time.
+    request.on("error", ignore);
+    response.on("error", ignore);
+  }
+
+  get method(): string {
+    return this.request.method ?? "";
+  }
+
+  get target(): string {
+    return this.request.url ?? "";
+  }
+
+  get authority(): string | undefined {
+    return this.request.headers.host;
+  }
+
+  get headers(): IncomingHttpHeaders {
+    return this.request.headers;
+  }
+
+  get encrypted(): boolean {
+    return (this.request.socket as Partial<TLSSocket>).encrypted === true;
+  }
+
+  get certificate(): ClientCertificate | null {
+    return certificateOf(this.request.socket, this.request.socket);
+  }
+
+  get hasBody(): boolean {
+    const { "content-length": length, "transfer-encoding": encoding } = this.request.headers;
+    return encoding !== undefined || Number(length ?? 0) > 0;
+  }
+
+  get body(): Readable {
+    return this.request;
+  }
+
+  get status(): number {
+    return this.response.statusCode;
+  }
+
+  get isGone(): boolean {
+    return this.response.destroyed;
+  }
+
+  get fault(): unknown {
+    return this.request.errored ?? undefined;
+  }
+
+  addHeader(name: string, value: string): void {
+    this.response.setHeader(name, value);
+  }
+
+  send(status: number, headers: OutgoingHttpHeaders, body: Uint8Array): void {
+    if (this.isGone) return;
+    this.discardUnread();
+    this.response.writeHead(status, { ...headers, "content-length": body.byteLength });
+    this.response.end(body);
+  }
+
+  open(status: number, headers: OutgoingHttpHeaders): Writable {
+    this.discardUnread();
+    this.response.writeHead(status, headers);
+    this.response.flushHeaders();
+    return this.response;
+  }
+
+  fail(): void {
+    if (this.isGone) return;
+    if (this.response.headersSent) this.response.destroy();
+    else this.send(500, TEXT, INTERNAL_ERROR);
+  }
+
+  onClose(listener: () => void): void {
+    this.response.on("close", listener);
+  }
+
+  toNodeResponse(): ServerResponse {
+    this.discardUnread();
+    return this.response;
+  }
+
+  /** Unread bytes of an answered request would block its connection. The request timeout bounds the time of that. */
+  private discardUnread(): void {
+    const { request } = this;
+    if (!request.readableEnded) this.response.once("finish", () => request.readableEnded || request.resume());
+  }
+}

@@ -1,0 +1,23 @@
+/** How messages are written and read as JSON: snake_case names with defaults, as on REST. Unknown fields are dropped. */
+
+import type { JsonReadOptions, JsonWriteOptions } from "@bufbuild/protobuf";
+import { isTooDeep, MAX_JSON_DEPTH } from "./guard.js";
+
+interface JsonOptions extends Partial<JsonReadOptions>, Partial<JsonWriteOptions> {
+  /** Connect decodes bodies with it; what it throws becomes `invalid_argument`. */
+  readonly textDecoder: { decode(input?: Uint8Array): string };
+}
+
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
+export const jsonOptions: JsonOptions = {
+  useProtoFieldName: true,
+  alwaysEmitImplicit: true,
+  ignoreUnknownFields: true,
+  textDecoder: {
+    decode(input = new Uint8Array()) {
+      if (isTooDeep(input)) throw new Error(`JSON is nested deeper than ${MAX_JSON_DEPTH} levels`);
+      return utf8.decode(input);
+    },
+  },
+};
