@@ -55,6 +55,8 @@ export interface WriterOptions {
   readonly now: () => Instant;
   /** Writes per batch. */
   readonly batchSize?: number;
+  /** So many must wait for a second batch to be opened beside the one that is under way. */
+  readonly secondLaneFrom?: number;
   readonly batchBytes?: number;
   /** Writes that may wait; more are refused with ResourceExhausted. */
   readonly queueSize?: number;
@@ -62,7 +64,7 @@ export interface WriterOptions {
   /** How long a write may wait for the database to come back. */
   readonly patienceMs?: number;
   readonly onBatch?: (writes: number, jobs: number) => void;
-  /** Told before the writes of the batch are answered. */
+  /** Told in the order of the revisions, as a rule before the writes of the batch are answered. */
   readonly onCommit?: (commit: Commit) => void;
   readonly onFault?: (error: unknown) => void;
 }
@@ -99,6 +101,8 @@ interface Told {
 
 const CHANGE_BYTES = 1_000;
 const MAX_ROUNDS = 50;
+/** Batches that are under way at once: while the database saves one, the moves of the other are folded. */
+const LANES = 2;
 /** Commits whose notification may still come. */
 const REMEMBERED = 1_000;
 
@@ -108,13 +112,20 @@ export class Writer {
   #queue: Write[] = [];
   #queuedBytes = 0;
   #running: Promise<void> | undefined;
-  #writing: Promise<unknown> | undefined;
+  #onAdded: (() => void) | undefined;
+  #pause = 0;
+  /** Jobs that are being written. */
+  readonly #busy = new Set<string>();
+  readonly #saving = new Set<Promise<unknown>>();
   readonly #commits = new Set<bigint>();
+  readonly #untold: Commit[] = [];
+  #told = 0n;
   #closed = false;
 
   constructor(options: WriterOptions) {
     this.#options = {
       batchSize: 256,
+      secondLaneFrom: 16,
       batchBytes: 8 << 20,
       queueSize: 20_000,
       queueBytes: 256 << 20,
@@ -125,7 +136,7 @@ export class Writer {
 
   /** Whether the revision is the last one of a batch of ours. A notification may be faster than the batch's own answer. */
   async wrote(revision: bigint): Promise<boolean> {
-    if (!this.#commits.has(revision)) await this.#writing?.catch(() => undefined);
+    if (!this.#commits.has(revision)) await Promise.allSettled(this.#saving);
     return this.#commits.has(revision);
   }
 
@@ -157,34 +168,65 @@ export class Writer {
       this.#queue.push({ request, bytes, since: this.#options.now(), settle, whole: false, rounds: 0 });
       this.#queuedBytes += bytes;
       this.#running ??= this.#run();
+      if (this.#queue.length === this.#options.secondLaneFrom) this.#onAdded?.();
     });
   }
 
   async #run(): Promise<void> {
     // One turn of the event loop lets the requests of one network read share the first batch.
     await new Promise<void>((resolve) => setImmediate(resolve));
-    let pause = 0;
-    while (this.#queue.length > 0) {
-      const batch = this.#take();
-      const again = await this.#process(batch).catch((error: unknown) => this.#failed(batch, error));
-      pause = again.backOff ? Math.min(1_000, pause * 2 || 25) : 0;
-      for (const write of again.writes) this.#queuedBytes += write.bytes;
-      this.#queue = [...again.writes, ...this.#queue];
-      if (pause > 0) await delay(pause);
+    const underWay = new Set<Promise<void>>();
+    while (this.#queue.length > 0 || underWay.size > 0) {
+      // A second batch pays only where many wait: few are better off together in the next one.
+      const most = this.#queue.length >= this.#options.secondLaneFrom ? LANES : 1;
+      const batch = underWay.size < most ? this.#take() : [];
+      if (batch.length > 0) {
+        const lane = this.#batch(batch).finally(() => underWay.delete(lane));
+        underWay.add(lane);
+      } else await Promise.race([...underWay, this.#added()]);
     }
     this.#running = undefined;
   }
 
+  /** Resolves when writes have come in, so that another lane may be opened. */
+  #added(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onAdded = resolve;
+    });
+  }
+
+  async #batch(batch: readonly Write[]): Promise<void> {
+    const again = await this.#process(batch).catch((error: unknown) => this.#failed(batch, error));
+    this.#pause = again.backOff ? Math.min(1_000, this.#pause * 2 || 25) : 0;
+    if (this.#pause > 0) await delay(this.#pause);
+    for (const write of batch) this.#busy.delete(keyOf(write.request));
+    for (const write of again.writes) this.#queuedBytes += write.bytes;
+    this.#queue = [...again.writes, ...this.#queue];
+  }
+
+  /** The next batch, in the order of arrival. Writes of a job that is being written wait, with all that follow for that job. */
   #take(): Write[] {
+    const { batchSize, batchBytes } = this.#options;
+    const taken: Write[] = [];
+    const left: Write[] = [];
+    const waiting = new Set(this.#busy);
     let bytes = 0;
-    let count = 0;
+    let full = false;
     for (const write of this.#queue) {
-      if (count > 0 && (count >= this.#options.batchSize || bytes + write.bytes > this.#options.batchBytes)) break;
+      const key = keyOf(write.request);
+      full ||= taken.length > 0 && (taken.length >= batchSize || bytes + write.bytes > batchBytes);
+      if (full || waiting.has(key)) {
+        waiting.add(key);
+        left.push(write);
+        continue;
+      }
       bytes += write.bytes;
-      count += 1;
+      taken.push(write);
     }
+    for (const write of taken) this.#busy.add(keyOf(write.request));
     this.#queuedBytes -= bytes;
-    return this.#queue.splice(0, count);
+    this.#queue = left;
+    return taken;
   }
 
   /** Decides what becomes of a batch that threw: wait for the database, try each write alone, or give up. */
@@ -248,24 +290,46 @@ export class Writer {
   }
 
   async #save(changed: readonly Entry[], now: Instant): Promise<ReadonlySet<string>> {
-    const saving = saveDrafts(this.#options.pool, changed, now).then(({ won, commit }) => {
-      if (commit) this.#remember(commit);
-      return won;
-    });
-    this.#writing = saving;
+    const saving = saveDrafts(this.#options.pool, changed, now);
+    this.#saving.add(saving);
     try {
-      return await saving;
+      const { won, commit } = await saving;
+      this.#saving.delete(saving);
+      if (commit) this.#hear(commit);
+      return won;
     } finally {
-      this.#writing = undefined;
+      this.#saving.delete(saving);
     }
   }
 
-  #remember(commit: Commit): void {
+  /** A batch that was under way beside this one may have got lower revisions, and is waited for; the very next one is told at once. */
+  #hear(commit: Commit): void {
     this.#commits.add(commit.last);
     const [oldest] = this.#commits;
     if (this.#commits.size > REMEMBERED && oldest !== undefined) this.#commits.delete(oldest);
-    this.#options.onCommit?.(commit);
+    this.#untold.push(commit);
+    this.#untold.sort((one, other) => (one.first < other.first ? -1 : 1));
+    if (this.#saving.size === 0) this.#tell(commit.last);
+    else {
+      this.#tell(0n);
+      void Promise.allSettled(this.#saving).then(() => this.#tell(commit.last));
+    }
   }
+
+  #tell(upTo: bigint): void {
+    for (let next = this.#untold[0]; next; next = this.#untold[0]) {
+      if (next.last > upTo && next.first !== this.#told + 1n) return;
+      this.#untold.shift();
+      this.#told = next.last;
+      this.#options.onCommit?.(next);
+    }
+  }
+}
+
+/** Names the job that a write is about, as far as it is known: a job may have two names, of which either may be used. */
+function keyOf(request: Write["request"]): string {
+  if (isCreate(request)) return `id ${request.jobId}`;
+  return "uid" in request.target ? `uid ${request.target.uid}` : `id ${request.target.jobId}`;
 }
 
 function isCreate(request: Write["request"]): request is CreateRequest {
