@@ -16,39 +16,16 @@
  */
 
 import { setTimeout as delay } from "node:timers/promises";
-import { JobError, jobNotFound } from "../core/error.js";
+import { JobError } from "../core/error.js";
 import type { Instant } from "../core/job.js";
-import { JobDraft, NeedsWholeJob } from "../core/moves/draft.js";
 import type { Commit } from "./changes.js";
+import { Commits } from "./commits.js";
+import { type ChangeRequest, type CreateRequest, type Entry, Fold, isCreate, keyOf, needsOf, type Outcome, type Write } from "./fold.js";
 import { brokenConstraint, isTransient, type Pool, storeError } from "./pool.js";
 import { saveDrafts } from "./save.js";
-import { type Loaded, loadSlices, type RequestKey, requestName, type ResolvedImage } from "./slices.js";
+import { loadSlices } from "./slices.js";
 
-/** A move of a job that is there. */
-export interface ChangeRequest<T> {
-  readonly target: { readonly uid: string } | { readonly jobId: string };
-  /** The task that the move is about, or the whole job. */
-  readonly touch: number | "whole";
-  readonly move: (draft: JobDraft, now: Instant) => T;
-}
-
-/** What the rules of a new job may ask the store. */
-export interface CreateContext {
-  readonly now: Instant;
-  readonly images: ReadonlyMap<string, ResolvedImage>;
-  readonly takenTaskIds: ReadonlyMap<string, string>;
-}
-
-export interface CreateRequest {
-  readonly jobId: string;
-  readonly contentHash: string;
-  readonly images: readonly string[];
-  readonly taskIds: readonly string[];
-  readonly request: RequestKey | null;
-  /** Size of the request, for the bound of what may wait. */
-  readonly bytes: number;
-  readonly build: (context: CreateContext) => JobDraft;
-}
+export type { ChangeRequest, CreateContext, CreateRequest } from "./fold.js";
 
 export interface WriterOptions {
   readonly pool: Pool;
@@ -69,42 +46,10 @@ export interface WriterOptions {
   readonly onFault?: (error: unknown) => void;
 }
 
-type Outcome = { readonly value: unknown } | { readonly error: unknown };
-
-interface Write {
-  readonly request: ChangeRequest<unknown> | CreateRequest;
-  readonly bytes: number;
-  readonly since: number;
-  readonly settle: (outcome: Outcome) => void;
-  /** Set once a partial read was not enough. */
-  whole: boolean;
-  rounds: number;
-}
-
-/** One job in a batch, with the writes that were folded into it. */
-interface Entry {
-  readonly draft: JobDraft;
-  readonly isNew: boolean;
-  readonly request: RequestKey | null;
-  readonly told: Told[];
-  needsWhole: boolean;
-  /** A move broke off half-way (a fault of ours): the draft is worth nothing, the other writes are folded again. */
-  broken: boolean;
-}
-
-interface Told {
-  readonly write: Write;
-  readonly outcome: Outcome;
-  /** Stands whatever becomes of the entry's save. */
-  readonly final?: boolean;
-}
-
 const CHANGE_BYTES = 1_000;
 const MAX_ROUNDS = 50;
 /** Batches that are under way at once: while the database saves one, the moves of the other are folded. */
 const LANES = 2;
-/** Commits whose notification may still come. */
-const REMEMBERED = 1_000;
 
 export class Writer {
   readonly #options: Required<Omit<WriterOptions, "onBatch" | "onCommit" | "onFault">> &
@@ -117,9 +62,7 @@ export class Writer {
   /** Jobs that are being written. */
   readonly #busy = new Set<string>();
   readonly #saving = new Set<Promise<unknown>>();
-  readonly #commits = new Set<bigint>();
-  readonly #untold: Commit[] = [];
-  #told = 0n;
+  readonly #commits: Commits;
   #closed = false;
 
   constructor(options: WriterOptions) {
@@ -132,6 +75,7 @@ export class Writer {
       patienceMs: 20_000,
       ...options,
     };
+    this.#commits = new Commits((commit) => options.onCommit?.(commit));
   }
 
   /** Whether the revision is the last one of a batch of ours. A notification may be faster than the batch's own answer. */
@@ -295,163 +239,12 @@ export class Writer {
     try {
       const { won, commit } = await saving;
       this.#saving.delete(saving);
-      if (commit) this.#hear(commit);
+      if (commit) this.#commits.add(commit, [...this.#saving]);
       return won;
     } finally {
       this.#saving.delete(saving);
     }
   }
-
-  /** A batch that was under way beside this one may have got lower revisions, and is waited for; the very next one is told at once. */
-  #hear(commit: Commit): void {
-    this.#commits.add(commit.last);
-    const [oldest] = this.#commits;
-    if (this.#commits.size > REMEMBERED && oldest !== undefined) this.#commits.delete(oldest);
-    this.#untold.push(commit);
-    this.#untold.sort((one, other) => (one.first < other.first ? -1 : 1));
-    if (this.#saving.size === 0) this.#tell(commit.last);
-    else {
-      this.#tell(0n);
-      void Promise.allSettled(this.#saving).then(() => this.#tell(commit.last));
-    }
-  }
-
-  #tell(upTo: bigint): void {
-    for (let next = this.#untold[0]; next; next = this.#untold[0]) {
-      if (next.last > upTo && next.first !== this.#told + 1n) return;
-      this.#untold.shift();
-      this.#told = next.last;
-      this.#options.onCommit?.(next);
-    }
-  }
-}
-
-/** Names the job that a write is about, as far as it is known: a job may have two names, of which either may be used. */
-function keyOf(request: Write["request"]): string {
-  if (isCreate(request)) return `id ${request.jobId}`;
-  return "uid" in request.target ? `uid ${request.target.uid}` : `id ${request.target.jobId}`;
-}
-
-function isCreate(request: Write["request"]): request is CreateRequest {
-  return "build" in request;
-}
-
-function needsOf(batch: readonly Write[]): Parameters<typeof loadSlices>[1] {
-  const needs = {
-    wholeIds: [] as string[],
-    wholeUids: [] as string[],
-    parts: [] as { uid: string; taskIndex: number }[],
-    images: new Set<string>(),
-    taskIds: [] as string[],
-    requests: [] as RequestKey[],
-  };
-  for (const { request, whole } of batch) {
-    if (isCreate(request)) {
-      needs.wholeIds.push(request.jobId);
-      for (const image of request.images) needs.images.add(image);
-      needs.taskIds.push(...request.taskIds);
-      if (request.request) needs.requests.push(request.request);
-    } else if ("jobId" in request.target) needs.wholeIds.push(request.target.jobId);
-    else if (request.touch === "whole" || whole) needs.wholeUids.push(request.target.uid);
-    else needs.parts.push({ uid: request.target.uid, taskIndex: request.touch });
-  }
-  return { ...needs, images: [...needs.images] };
-}
-
-/** Runs the moves of one batch in memory. */
-class Fold {
-  readonly #entries: Entry[] = [];
-  readonly #byUid = new Map<string, Entry>();
-  readonly #byJobId = new Map<string, Entry>();
-  readonly #takenTaskIds: Map<string, string>;
-  readonly #answered: Map<string, string>;
-  /** Changes of jobs that this batch makes: they wait until the job is there. */
-  readonly #later: Write[] = [];
-  /** Refusals that belong to no job of the batch. */
-  readonly #refused: Told[] = [];
-
-  constructor(
-    readonly loaded: Loaded,
-    readonly now: Instant,
-  ) {
-    this.#takenTaskIds = new Map(loaded.takenTaskIds);
-    this.#answered = new Map(loaded.answered);
-    for (const slice of loaded.slices) this.#add(new JobDraft(slice), false, null);
-  }
-
-  run(batch: readonly Write[]): { entries: Entry[]; refused: Told[]; later: Write[] } {
-    for (const write of batch) {
-      if (isCreate(write.request)) this.#foldCreate(write, write.request);
-      else this.#foldChange(write, write.request);
-    }
-    const entries = this.#entries.filter((entry) => entry.told.length > 0);
-    return { entries, refused: this.#refused, later: this.#later };
-  }
-
-  #add(draft: JobDraft, isNew: boolean, request: RequestKey | null): Entry {
-    const entry: Entry = { draft, isNew, request, told: [], needsWhole: false, broken: false };
-    this.#entries.push(entry);
-    this.#byUid.set(draft.job.uid, entry);
-    this.#byJobId.set(draft.job.jobId, entry);
-    return entry;
-  }
-
-  #foldChange(write: Write, request: ChangeRequest<unknown>): void {
-    const { target } = request;
-    const entry = "uid" in target ? this.#byUid.get(target.uid) : this.#byJobId.get(target.jobId);
-    const missing = jobNotFound("uid" in target ? target.uid : target.jobId);
-    if (!entry) return void this.#refused.push({ write, outcome: { error: missing } });
-    if (entry.isNew) return void this.#later.push(write);
-    if (entry.draft.deleted) return void entry.told.push({ write, outcome: { error: missing } });
-    // Told again from a fresh draft, so what is told now does not matter.
-    if (entry.needsWhole || entry.broken) return void entry.told.push({ write, outcome: { value: undefined } });
-    try {
-      entry.told.push({ write, outcome: { value: request.move(entry.draft, this.now) } });
-    } catch (error) {
-      if (error instanceof NeedsWholeJob) entry.needsWhole = true;
-      else if (!isRefusal(error)) entry.broken = true;
-      entry.told.push({ write, outcome: { error }, final: entry.broken });
-    }
-  }
-
-  #foldCreate(write: Write, request: CreateRequest): void {
-    const name = request.request && requestName(request.request);
-    const answered = name === null ? undefined : this.#answered.get(name);
-    const present = this.#byJobId.get(request.jobId);
-    if (answered !== undefined && !present?.isNew) {
-      const same = answered === request.contentHash;
-      const outcome = same ? { value: { repeated: true } } : { error: requestReused(request.request?.id ?? "") };
-      return void this.#refused.push({ write, outcome });
-    }
-    if (present && !present.draft.deleted) {
-      const { contentHash, wanted } = present.draft.job;
-      const repeated = contentHash === request.contentHash && wanted?.outcome !== "Deleted";
-      const because = wanted?.outcome === "Deleted" ? "and is being deleted" : "with other content";
-      const outcome = repeated ? { value: { repeated } } : { error: alreadyExists(request.jobId, because) };
-      return void present.told.push({ write, outcome });
-    }
-    try {
-      const draft = request.build({ now: this.now, images: this.loaded.images, takenTaskIds: this.#takenTaskIds });
-      for (const task of draft.tasks.values()) this.#takenTaskIds.set(task.definition.taskId, request.jobId);
-      if (name !== null) this.#answered.set(name, request.contentHash);
-      this.#add(draft, true, request.request).told.push({ write, outcome: { value: { repeated: false } } });
-    } catch (error) {
-      this.#refused.push({ write, outcome: { error } });
-    }
-  }
-}
-
-/** A refusal is thrown before a move writes; anything else may have come half-way. */
-function isRefusal(error: unknown): boolean {
-  return error instanceof JobError && error.reason !== "Internal";
-}
-
-function alreadyExists(jobId: string, because: string): JobError {
-  return new JobError("AlreadyExists", `job "${jobId}" already exists ${because}`, { metadata: { job_id: jobId } });
-}
-
-function requestReused(id: string): JobError {
-  return new JobError("AlreadyExists", `request_id "${id}" already exists with other content`, { metadata: { request_id: id } });
 }
 
 /** Another server took the same task_id or request_id at once: reading again tells what the loser has to hear. */

@@ -1,0 +1,194 @@
+/**
+ * One batch of writes in memory: which rows it needs, and what its moves make of them. The moves run per job in the order of
+ * arrival, on one draft per job. What comes of it counts only once it is saved (batch.ts).
+ */
+
+import { JobError, jobNotFound } from "../core/error.js";
+import type { Instant } from "../core/job.js";
+import { JobDraft, NeedsWholeJob } from "../core/moves/draft.js";
+import { type Loaded, type loadSlices, type RequestKey, requestName, type ResolvedImage } from "./slices.js";
+
+/** A move of a job that is there. */
+export interface ChangeRequest<T> {
+  readonly target: { readonly uid: string } | { readonly jobId: string };
+  /** The task that the move is about, or the whole job. */
+  readonly touch: number | "whole";
+  readonly move: (draft: JobDraft, now: Instant) => T;
+}
+
+/** What the rules of a new job may ask the store. */
+export interface CreateContext {
+  readonly now: Instant;
+  readonly images: ReadonlyMap<string, ResolvedImage>;
+  readonly takenTaskIds: ReadonlyMap<string, string>;
+}
+
+export interface CreateRequest {
+  readonly jobId: string;
+  readonly contentHash: string;
+  readonly images: readonly string[];
+  readonly taskIds: readonly string[];
+  readonly request: RequestKey | null;
+  /** Size of the request, for the bound of what may wait. */
+  readonly bytes: number;
+  readonly build: (context: CreateContext) => JobDraft;
+}
+
+export type Outcome = { readonly value: unknown } | { readonly error: unknown };
+
+/** A request in the queue, with who waits for its outcome. */
+export interface Write {
+  readonly request: ChangeRequest<unknown> | CreateRequest;
+  readonly bytes: number;
+  readonly since: number;
+  readonly settle: (outcome: Outcome) => void;
+  /** Set once a partial read was not enough. */
+  whole: boolean;
+  rounds: number;
+}
+
+/** One job in a batch, with the writes that were folded into it. */
+export interface Entry {
+  readonly draft: JobDraft;
+  readonly isNew: boolean;
+  readonly request: RequestKey | null;
+  readonly told: Told[];
+  needsWhole: boolean;
+  /** A move broke off half-way (a fault of ours): the draft is worth nothing, the other writes are folded again. */
+  broken: boolean;
+}
+
+export interface Told {
+  readonly write: Write;
+  readonly outcome: Outcome;
+  /** Stands whatever becomes of the entry's save. */
+  readonly final?: boolean;
+}
+
+export function isCreate(request: Write["request"]): request is CreateRequest {
+  return "build" in request;
+}
+
+export function needsOf(batch: readonly Write[]): Parameters<typeof loadSlices>[1] {
+  const needs = {
+    wholeIds: [] as string[],
+    wholeUids: [] as string[],
+    parts: [] as { uid: string; taskIndex: number }[],
+    images: new Set<string>(),
+    taskIds: [] as string[],
+    requests: [] as RequestKey[],
+  };
+  for (const { request, whole } of batch) {
+    if (isCreate(request)) {
+      needs.wholeIds.push(request.jobId);
+      for (const image of request.images) needs.images.add(image);
+      needs.taskIds.push(...request.taskIds);
+      if (request.request) needs.requests.push(request.request);
+    } else if ("jobId" in request.target) needs.wholeIds.push(request.target.jobId);
+    else if (request.touch === "whole" || whole) needs.wholeUids.push(request.target.uid);
+    else needs.parts.push({ uid: request.target.uid, taskIndex: request.touch });
+  }
+  return { ...needs, images: [...needs.images] };
+}
+
+/** Names the job that a write is about, as far as it is known: a job may have two names, of which either may be used. */
+export function keyOf(request: Write["request"]): string {
+  if (isCreate(request)) return `id ${request.jobId}`;
+  return "uid" in request.target ? `uid ${request.target.uid}` : `id ${request.target.jobId}`;
+}
+
+/** Runs the moves of one batch in memory. */
+export class Fold {
+  readonly #entries: Entry[] = [];
+  readonly #byUid = new Map<string, Entry>();
+  readonly #byJobId = new Map<string, Entry>();
+  readonly #takenTaskIds: Map<string, string>;
+  readonly #answered: Map<string, string>;
+  /** Changes of jobs that this batch makes: they wait until the job is there. */
+  readonly #later: Write[] = [];
+  /** Refusals that belong to no job of the batch. */
+  readonly #refused: Told[] = [];
+
+  constructor(
+    readonly loaded: Loaded,
+    readonly now: Instant,
+  ) {
+    this.#takenTaskIds = new Map(loaded.takenTaskIds);
+    this.#answered = new Map(loaded.answered);
+    for (const slice of loaded.slices) this.#add(new JobDraft(slice), false, null);
+  }
+
+  run(batch: readonly Write[]): { entries: Entry[]; refused: Told[]; later: Write[] } {
+    for (const write of batch) {
+      if (isCreate(write.request)) this.#foldCreate(write, write.request);
+      else this.#foldChange(write, write.request);
+    }
+    const entries = this.#entries.filter((entry) => entry.told.length > 0);
+    return { entries, refused: this.#refused, later: this.#later };
+  }
+
+  #add(draft: JobDraft, isNew: boolean, request: RequestKey | null): Entry {
+    const entry: Entry = { draft, isNew, request, told: [], needsWhole: false, broken: false };
+    this.#entries.push(entry);
+    this.#byUid.set(draft.job.uid, entry);
+    this.#byJobId.set(draft.job.jobId, entry);
+    return entry;
+  }
+
+  #foldChange(write: Write, request: ChangeRequest<unknown>): void {
+    const { target } = request;
+    const entry = "uid" in target ? this.#byUid.get(target.uid) : this.#byJobId.get(target.jobId);
+    const missing = jobNotFound("uid" in target ? target.uid : target.jobId);
+    if (!entry) return void this.#refused.push({ write, outcome: { error: missing } });
+    if (entry.isNew) return void this.#later.push(write);
+    if (entry.draft.deleted) return void entry.told.push({ write, outcome: { error: missing } });
+    // Told again from a fresh draft, so what is told now does not matter.
+    if (entry.needsWhole || entry.broken) return void entry.told.push({ write, outcome: { value: undefined } });
+    try {
+      entry.told.push({ write, outcome: { value: request.move(entry.draft, this.now) } });
+    } catch (error) {
+      if (error instanceof NeedsWholeJob) entry.needsWhole = true;
+      else if (!isRefusal(error)) entry.broken = true;
+      entry.told.push({ write, outcome: { error }, final: entry.broken });
+    }
+  }
+
+  #foldCreate(write: Write, request: CreateRequest): void {
+    const name = request.request && requestName(request.request);
+    const answered = name === null ? undefined : this.#answered.get(name);
+    const present = this.#byJobId.get(request.jobId);
+    if (answered !== undefined && !present?.isNew) {
+      const same = answered === request.contentHash;
+      const outcome = same ? { value: { repeated: true } } : { error: requestReused(request.request?.id ?? "") };
+      return void this.#refused.push({ write, outcome });
+    }
+    if (present && !present.draft.deleted) {
+      const { contentHash, wanted } = present.draft.job;
+      const repeated = contentHash === request.contentHash && wanted?.outcome !== "Deleted";
+      const because = wanted?.outcome === "Deleted" ? "and is being deleted" : "with other content";
+      const outcome = repeated ? { value: { repeated } } : { error: alreadyExists(request.jobId, because) };
+      return void present.told.push({ write, outcome });
+    }
+    try {
+      const draft = request.build({ now: this.now, images: this.loaded.images, takenTaskIds: this.#takenTaskIds });
+      for (const task of draft.tasks.values()) this.#takenTaskIds.set(task.definition.taskId, request.jobId);
+      if (name !== null) this.#answered.set(name, request.contentHash);
+      this.#add(draft, true, request.request).told.push({ write, outcome: { value: { repeated: false } } });
+    } catch (error) {
+      this.#refused.push({ write, outcome: { error } });
+    }
+  }
+}
+
+/** A refusal is thrown before a move writes; anything else may have come half-way. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof JobError && error.reason !== "Internal";
+}
+
+function alreadyExists(jobId: string, because: string): JobError {
+  return new JobError("AlreadyExists", `job "${jobId}" already exists ${because}`, { metadata: { job_id: jobId } });
+}
+
+function requestReused(id: string): JobError {
+  return new JobError("AlreadyExists", `request_id "${id}" already exists with other content`, { metadata: { request_id: id } });
+}
