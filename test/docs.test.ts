@@ -18,7 +18,7 @@ test("docs/architecture.md shows the state tables as they are", () => {
 });
 
 test("docs name no file that is not there", () => {
-  for (const name of ["README.md", "docs/architecture.md", "docs/kuscia-api.md", "docs/kylin-api.md", "docs/security.md", "docs/wire-extensions.md"]) {
+  for (const name of ["README.md", "docs/architecture.md", "docs/jobs-api.md", "docs/kuscia-api.md", "docs/kylin-api.md", "docs/security.md", "docs/wire-extensions.md"]) {
     const document = readFileSync(name, "utf8");
     for (const [, path = ""] of document.matchAll(/`((?:docs|test|examples|src)\/[\w./-]+\.\w+)`/g)) {
       expect(() => readFileSync(path), `${name} names ${path}`).not.toThrow();

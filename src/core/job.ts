@@ -258,7 +258,7 @@ export interface Job {
   /** Whether an attempt has begun since the job was made or last restarted. */
   readonly begun: boolean;
   readonly createdAt: Instant;
-  /** When it was last saved, as the store says it: to the second where nothing but its tasks changed. */
+  /** When it was last saved, as it was read: to the second where nothing but its tasks changed. */
   readonly updatedAt: Instant;
   readonly startedAt: Instant | null;
   readonly endedAt: Instant | null;

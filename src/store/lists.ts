@@ -8,7 +8,7 @@
  */
 
 import { invalid } from "../core/error.js";
-import type { Actor, JobView } from "../core/job.js";
+import type { Actor } from "../core/job.js";
 import {
   checkPageSize,
   checkQuery,
@@ -20,34 +20,19 @@ import {
   type JobPage,
   type JobQuery,
   MAX_PAGE_TASKS,
-  type SortKey,
 } from "../core/list.js";
 import { countMatches } from "./lists/count.js";
 import { type Parts, partsOf, Values } from "./lists/filter.js";
-import { isNatural, orderedScan, type Position, type Scan, scanOf, type Source, sourcesOf } from "./lists/scan.js";
+import { type Found, type ListBounds, readScan, readSmallSet, type Walk } from "./lists/page.js";
+import { isNatural, orderedScan, type Position, scanOf, type Source, sourcesOf } from "./lists/scan.js";
 import { createTokens } from "./lists/token.js";
 import { eventsOfJob } from "./events.js";
 import { type Pool, read } from "./pool.js";
-import { type JobRow, jobFromRow, type TaskRow, taskFromRow } from "./rows.js";
 
 export interface Lists {
   readonly list: (query: JobQuery, actor: Actor) => Promise<JobPage>;
   /** The history of a job that the caller may see. */
   readonly events: (query: EventQuery, jobUid: string, actor: Actor) => Promise<EventPage>;
-}
-
-/** What bounds the work for one page. */
-export interface ListBounds {
-  /** A set of at most so many jobs is read whole and sorted. */
-  readonly smallSet: number;
-  /** Rows that a page with further conditions looks at, in two steps: mostly the first is enough. */
-  readonly scanSteps: readonly [number, number];
-  /** The same for a page with a number, which cannot go on later. */
-  readonly numberedScan: number;
-  /** Matches are counted up to here, and estimated beyond. */
-  readonly exactCount: number;
-  /** Tasks in one page. */
-  readonly pageTasks: number;
 }
 
 const BOUNDS: ListBounds = {
@@ -57,26 +42,6 @@ const BOUNDS: ListBounds = {
   exactCount: EXACT_COUNT,
   pageTasks: MAX_PAGE_TASKS,
 };
-
-/** What a job's row is sorted by, as the scans print it. */
-const RANK_OF = {
-  created: "''",
-  updated: "j.updated_at::text",
-  name: "j.job_id",
-  duration: "j.duration_rank::text",
-} as const satisfies Record<SortKey, string>;
-
-/** The same, to sort by. With the uid it is unique. */
-const SORT_COLUMN = {
-  created: "j.uid",
-  updated: "j.updated_at",
-  name: "j.job_id",
-  duration: "j.duration_rank",
-} as const satisfies Record<SortKey, string>;
-
-interface Found extends Position {
-  readonly view: JobView;
-}
 
 interface Walked {
   readonly found: readonly Found[];
@@ -125,38 +90,28 @@ export function createLists(pool: Pool, bounds: ListBounds = BOUNDS): Lists {
   };
 }
 
-interface Walk {
-  readonly pool: Pool;
-  readonly bounds: ListBounds;
-  readonly order: JobOrder;
-  readonly from: Position | null;
-  readonly skip: number;
-  readonly numbered: boolean;
-  readonly size: number;
-  readonly tasks: boolean;
-}
-
 async function walkPage(walk: Walk, parts: Parts, small: Source | undefined): Promise<Walked> {
   if (walk.size === 0 || parts.standings.length === 0) return { found: [], next: null };
   if (small) return cut(walk, await readSmallSet(walk, scanOf(small, parts)), null);
   const scan = orderedScan(walk.order, parts, parts.lists[0] ?? null);
   if (scan.conditions.length === 0) {
-    const { found, last } = await readScan(walk, scan, walk.from, walk.skip, walk.size + 1);
-    return cut(walk, found, found.length > walk.size ? last : null);
+    const { found } = await readScan(walk, scan, walk.from, walk.size + 1, walk.size + 1);
+    return cut(walk, found, null);
+  }
+  if (walk.numbered) {
+    const { found, scanned, last } = await readScan(walk, scan, walk.from, walk.bounds.numberedScan, walk.size + 1);
+    return cut(walk, found, scanned < walk.bounds.numberedScan ? null : last);
   }
   const found: Found[] = [];
   let from = walk.from;
-  const wanted = walk.skip + walk.size + 1;
-  for (const step of walk.numbered ? [walk.bounds.numberedScan] : walk.bounds.scanSteps) {
-    const { found: more, scanned, last } = await readScan(walk, scan, from, 0, step, wanted - found.length);
+  for (const step of walk.bounds.scanSteps) {
+    const { found: more, scanned, last } = await readScan(walk, scan, from, step, walk.size + 1 - found.length);
     found.push(...more);
+    if (scanned < step) return cut(walk, found, null);
+    if (found.length > walk.size) break;
     from = last;
-    if (found.length >= wanted || scanned < step) {
-      from = null;
-      break;
-    }
   }
-  return cut(walk, found.slice(walk.skip), from);
+  return cut(walk, found, from);
 }
 
 /** The page out of what was found, which is one more than the page where there is more. */
@@ -188,83 +143,3 @@ async function smallSet(pool: Pool, parts: Parts, order: JobOrder, most: number)
   return smallest <= most ? sources[row?.sizes.indexOf(smallest) ?? 0] : undefined;
 }
 
-interface Answer {
-  readonly scanned: number;
-  readonly last: { readonly rank: string; readonly uid: string } | null;
-  readonly found: readonly { readonly rank: string; readonly job: JobRow; readonly tasks: TaskRow[] | null }[] | null;
-}
-
-/** One statement, so that a page is as of one moment. Every join is by key, row by row, whatever the planner expects. */
-const PAGE = (found: string, tasks: boolean): string => `
-select json_build_object(
-  'scanned', (select count(*) from scanned),
-  'last', (select json_build_object('rank', s.rank, 'uid', s.job_uid) from scanned s order by s.position desc limit 1),
-  'found', (select json_agg(json_build_object('rank', f.rank, 'job', j.job, 'tasks', ${tasks ? TASKS : "null"}) order by f.position)
-    from (${found}) f
-    cross join lateral (select to_json(j) as job from jobs j where j.uid = f.job_uid limit 1) j)
-) as answer`;
-
-const TASKS = "(select json_agg(t order by t.idx) from tasks t where t.job_uid = f.job_uid)";
-
-function conditionsOf(scan: Scan, values: Values): string {
-  return ["true", ...scan.conditions.map((condition) => condition(values))].join(" and ");
-}
-
-async function readScan(
-  walk: Walk,
-  scan: Scan,
-  from: Position | null,
-  skip: number,
-  step: number,
-  wanted = step,
-): Promise<{ found: readonly Found[]; scanned: number; last: Position | null }> {
-  const values = new Values();
-  const call = scan.call(values, from, walk.order.descending, skip, step);
-  const meets =
-    scan.conditions.length === 0
-      ? ""
-      : `cross join lateral (select from jobs j where j.uid = s.job_uid and ${conditionsOf(scan, values)} limit 1) m`;
-  const text = `
-    with scanned as materialized (
-      select s.job_uid, s.rank, s.position from ${call} with ordinality as s(job_uid, rank, position)
-    )
-    ${PAGE(`select s.job_uid, s.rank, s.position from scanned s ${meets} order by s.position limit ${values.add(wanted)}`, walk.tasks)}`;
-  return answerOf(await read<{ answer: Answer }>(walk.pool, text, values.all));
-}
-
-async function readSmallSet(walk: Walk, scan: Scan): Promise<readonly Found[]> {
-  const { key, descending } = walk.order;
-  const values = new Values();
-  const call = scan.call(values, null, false, 0, walk.bounds.smallSet + 1);
-  const meets = conditionsOf(scan, values);
-  const [direction, after] = descending ? ["desc", "<"] : ["asc", ">"];
-  const cursor = walk.from ? `where (c.key, c.job_uid) ${after} (${cursorOf(key, walk.from, values)})` : "";
-  const text = `
-    with scanned as materialized (
-      select c.job_uid, c.rank, row_number() over (order by c.key ${direction}, c.job_uid ${direction}) as position
-      from ${call} as s(job_uid, rank) cross join lateral (
-        select j.uid as job_uid, ${SORT_COLUMN[key]} as key, ${RANK_OF[key]} as rank from jobs j
-        where j.uid = s.job_uid and ${meets} limit 1
-      ) c ${cursor}
-    )
-    ${PAGE(
-      `select s.job_uid, s.rank, s.position from scanned s order by s.position offset ${values.add(walk.skip)} limit ${values.add(walk.size + 1)}`,
-      walk.tasks,
-    )}`;
-  return answerOf(await read<{ answer: Answer }>(walk.pool, text, values.all)).found;
-}
-
-function cursorOf(key: SortKey, { rank, uid }: Position, values: Values): string {
-  const typed = { created: "uuid", updated: "timestamptz", name: "text", duration: "bigint" } as const satisfies Record<SortKey, string>;
-  return `${values.add(key === "created" ? uid : rank)}::${typed[key]}, ${values.add(uid)}::uuid`;
-}
-
-function answerOf(rows: readonly { readonly answer: Answer }[]): { found: Found[]; scanned: number; last: Position | null } {
-  const { scanned, last, found } = rows[0]?.answer ?? { scanned: 0, last: null, found: null };
-  const views = (found ?? []).map(({ rank, job, tasks }) => ({
-    rank,
-    uid: job.uid,
-    view: { job: jobFromRow(job), tasks: (tasks ?? []).map(taskFromRow) },
-  }));
-  return { found: views, scanned, last };
-}

@@ -168,7 +168,8 @@ type FixedInJob =
   | "content_hash"
   | "surface"
   | "created_by"
-  | "created_at";
+  | "created_at"
+  | "lists";
 
 /** As `rowFromTaskChange`. */
 export function rowFromJobChange(job: Job, version: number, updatedAt: Instant): Omit<JobRow, FixedInJob> {
@@ -182,6 +183,7 @@ export function rowFromJobChange(job: Job, version: number, updatedAt: Instant):
     surface: _l,
     created_by: _b,
     created_at: _t,
+    lists: _n,
     ...change
   } = rowFromJob(job, version, updatedAt);
   return change;

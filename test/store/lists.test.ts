@@ -6,7 +6,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { JOB_STATES, type JobView } from "../../src/core/job.js";
 import { type JobFilter, type JobOrder, type JobQuery, SHOWN_STATUSES, shownStatus, SORT_KEYS, standingsOf } from "../../src/core/list.js";
 import { attemptEnded, attemptStarted, claim } from "../../src/core/moves/tasks.js";
-import { createLists, type ListBounds, type Lists } from "../../src/store/lists.js";
+import { createLists, type Lists } from "../../src/store/lists.js";
+import type { ListBounds } from "../../src/store/lists/page.js";
 import { definitionOf, MASTER, party, succeeded, taskOf } from "../core/fixtures.js";
 import { listInMemory } from "../list-model.js";
 import { openTestStore, type TestStore } from "./fixtures.js";
@@ -137,6 +138,16 @@ test("the jobs to be found are of every kind", () => {
   expect(new Set(views.map(({ job }) => shownStatus(job)))).toEqual(new Set(SHOWN_STATUSES));
   const standings = new Set(views.map(({ job }) => `${job.state}/${shownStatus(job)}`));
   expect(standingsOf({})).toEqual(expect.arrayContaining([...standings]));
+});
+
+test("a job's entries are what the job says", async () => {
+  const rows = await store.query<{ entries: string[]; jobs: string[] }>(`
+    select
+      array(select (list, standing, updated_at, duration_rank, job_uid)::text from job_entries order by 1) as entries,
+      array(select (list, state || '/' || shown, updated_at, duration_rank, uid)::text
+        from jobs cross join unnest(lists) as l(list) order by 1) as jobs`);
+  expect(rows[0]?.entries).toEqual(rows[0]?.jobs);
+  expect(rows[0]?.jobs.length).toBeGreaterThan(views.length * 3);
 });
 
 describe.each(["as served", "with small bounds"] as const)("pages %s", (which) => {

@@ -61,7 +61,7 @@ async function countMeeting(pool: Pool, scan: Scan, most: number): Promise<Count
   const meets = scan.conditions.map((condition) => condition(values)).join(" and ");
   const text = `
     select count(*)::int as scanned, count(m.met)::int as matched from ${call} as s(job_uid, rank)
-    left join lateral (select true as met from jobs j where j.uid = s.job_uid and ${meets} limit 1) m on true`;
+    left join lateral (select true as met from jobs j where ${scan.join} and ${meets} limit 1) m on true`;
   const [row] = await read<Counted>(pool, text, values.all);
   return row ?? { matched: 0, scanned: 0 };
 }

@@ -28,9 +28,13 @@ export interface Position {
 export interface Scan {
   /** A call of one of the scan functions, which answers (job_uid, rank) in order. */
   readonly call: (values: Values, from: Position | null, descending: boolean, skip: number, limit: number) => string;
+  /** How a row `s` of it finds its job `j`, by what the scan has read already. */
+  readonly join: "j.uid = s.job_uid" | "j.job_id = s.rank";
   /** What its rows still have to meet. */
   readonly conditions: readonly Condition[];
 }
+
+export const BY_UID = "j.uid = s.job_uid";
 
 /** Where jobs may be looked for: a list, with what its index knows beside it, or a range of names. */
 export type Source = { readonly kind: "list"; readonly part: ListPart | null } | { readonly kind: "names" };
@@ -81,7 +85,7 @@ function entryScan(parts: Parts, part: ListPart | null, by: "created" | "updated
     const start = from ?? { rank: descending ? high : low, uid: firstUidAt(undefined) };
     return `scan_updated(${head}, ${v.add(start.rank)}, ${v.add(start.uid)}, ${v.add(descending ? low : high)}, ${tail})`;
   };
-  return { call, conditions };
+  return { call, join: BY_UID, conditions };
 }
 
 function nameScan(parts: Parts): Scan {
@@ -91,7 +95,7 @@ function nameScan(parts: Parts): Scan {
     const end = v.add(descending ? low : high);
     return `scan_names(${v.add(start.rank)}, ${v.add(start.uid)}, ${end}, ${v.add(descending)}, ${v.add(skip)}, ${v.add(limit)})`;
   };
-  return { call, conditions: allBut(parts, "names") };
+  return { call, join: "j.job_id = s.rank", conditions: allBut(parts, "names") };
 }
 
 function durationScan(parts: Parts): Scan {
@@ -99,7 +103,7 @@ function durationScan(parts: Parts): Scan {
     const start = from ?? { rank: descending ? String(2n ** 63n - 1n) : "-1", uid: LAST_UID };
     return `scan_durations(${v.add(start.rank)}, ${v.add(start.uid)}, ${v.add(descending)}, ${v.add(skip)}, ${v.add(limit)})`;
   };
-  return { call, conditions: allBut(parts, "none") };
+  return { call, join: BY_UID, conditions: allBut(parts, "none") };
 }
 
 function allBut(parts: Parts, covered: "names" | "none"): Condition[] {

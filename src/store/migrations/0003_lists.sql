@@ -57,7 +57,8 @@ create table job_entries (
   primary key (list, standing, job_uid)
 );
 
-create index job_entries_updated on job_entries (list, standing, updated_at, job_uid);
+-- No two keys are equal, so there is nothing to deduplicate.
+create index job_entries_updated on job_entries (list, standing, updated_at, job_uid) with (deduplicate_items = off);
 create index job_entries_duration on job_entries (duration_rank, job_uid) where list = 'all';
 
 insert into job_entries (list, standing, updated_at, duration_rank, job_uid)
@@ -160,12 +161,13 @@ begin
       insert into jobs select n.* from json_populate_recordset(null::jobs, new_jobs) n
       order by n.uid
       on conflict (job_id) do nothing
-      returning uid
+      returning uid, lists, state, shown, updated_at, duration_rank
+    ), listed as (
+      insert into job_entries (list, standing, updated_at, duration_rank, job_uid)
+      select l.list, i.state || '/' || i.shown, i.updated_at, i.duration_rank, i.uid
+      from inserted i cross join unnest(i.lists) as l(list)
     )
     select coalesce(array_agg(uid), '{}') into made from inserted;
-    insert into job_entries (list, standing, updated_at, duration_rank, job_uid)
-    select l.list, j.state || '/' || j.shown, j.updated_at, j.duration_rank, j.uid
-    from jobs j cross join unnest(j.lists) as l(list) where j.uid = any (made);
     insert into tasks
     select n.* from json_populate_recordset(null::tasks, new_tasks) n where n.job_uid = any (made);
     insert into task_inputs

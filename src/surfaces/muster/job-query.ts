@@ -2,7 +2,7 @@
 
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { ListEventsRequest, ListJobsRequest } from "../../../gen/muster/v1/jobs_pb.js";
-import { invalid } from "../../core/error.js";
+import { invalid, quoted } from "../../core/error.js";
 import { JOB_STATES } from "../../core/job.js";
 import {
   type EventQuery,
@@ -62,7 +62,7 @@ function filterFromRequest(request: ListJobsRequest): JobFilter {
 
 function oneOf<T extends string>(field: string, text: string, words: readonly T[]): T {
   const word = words.find((each) => each === text);
-  if (word === undefined) throw invalid(field, `must be one of ${words.join(", ")}, got ${JSON.stringify(text)}`);
+  if (word === undefined) throw invalid(field, `must be one of ${words.join(", ")}, got ${quoted(text)}`);
   return word;
 }
 
@@ -79,7 +79,7 @@ function orderFromText(text: string): JobOrder {
   const key = Object.hasOwn(KEY_OF_FIELD, field) ? KEY_OF_FIELD[field] : undefined;
   if (key === undefined || !/^(asc|desc)$/.test(direction) || more.length > 0) {
     const fields = Object.keys(KEY_OF_FIELD).join(", ");
-    throw invalid("order_by", `must be one of ${fields}, with " desc" for descending, got ${JSON.stringify(text)}`);
+    throw invalid("order_by", `must be one of ${fields}, with " desc" for descending, got ${quoted(text)}`);
   }
   return { key, descending: direction === "desc" };
 }

@@ -7,7 +7,7 @@
 import { create, type DescField, type DescMessage, fromJson, type Message, ScalarType } from "@bufbuild/protobuf";
 import { reflect, type ReflectMessage } from "@bufbuild/protobuf/reflect";
 import { TimestampSchema } from "@bufbuild/protobuf/wkt";
-import { invalid } from "../../core/error.js";
+import { invalid, quoted } from "../../core/error.js";
 
 /** Throws InvalidArgument naming the parameter. What the path says cannot be said again. */
 export function requestFromQuery(desc: DescMessage, path: Readonly<Record<string, string>>, query: URLSearchParams): Message {
@@ -55,13 +55,13 @@ function scalar(type: ScalarType, name: string, text: string): string | number |
       return text;
     case ScalarType.INT32:
       if (/^\d{1,10}$/.test(text) && Number(text) <= MAX_INT32) return Number(text);
-      throw invalid(name, `must be a whole number from 0 to ${MAX_INT32}, got ${JSON.stringify(text)}`);
+      throw invalid(name, `must be a whole number from 0 to ${MAX_INT32}, got ${quoted(text)}`);
     case ScalarType.INT64:
       if (/^\d{1,19}$/.test(text) && BigInt(text) <= MAX_INT64) return BigInt(text);
-      throw invalid(name, `must be a whole number from 0 to ${MAX_INT64}, got ${JSON.stringify(text)}`);
+      throw invalid(name, `must be a whole number from 0 to ${MAX_INT64}, got ${quoted(text)}`);
     case ScalarType.BOOL:
       if (text === "true" || text === "false") return text === "true";
-      throw invalid(name, `must be true or false, got ${JSON.stringify(text)}`);
+      throw invalid(name, `must be true or false, got ${quoted(text)}`);
     default:
       throw new Error(`${name}: a type that no request has`);
   }
@@ -71,6 +71,6 @@ function time(name: string, text: string) {
   try {
     return fromJson(TimestampSchema, text);
   } catch {
-    throw invalid(name, `must be a time in RFC 3339, such as 2026-01-31T08:00:00Z, got ${JSON.stringify(text)}`);
+    throw invalid(name, `must be a time in RFC 3339, such as 2026-01-31T08:00:00Z, got ${quoted(text)}`);
   }
 }
