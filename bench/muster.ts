@@ -23,6 +23,8 @@ export type MusterSettings = Readonly<Record<string, unknown>>;
 /** Jobs wait for bob's word, so that a create is measured and not the work that it starts. */
 export const WAITING: MusterSettings = { domains: { alice: {}, bob: { approval: "manual" } } };
 
+const LONGEST_STOP_MS = 30_000;
+
 const COMMAND_THAT_DOES_NOTHING = {
   apiVersion: "kuscia.secretflow/v1alpha1",
   kind: "AppImage",
@@ -49,8 +51,10 @@ export async function serve(
   const args = ["--config", config, "--app-images", images ?? ownImages];
   const server = await startServerProcess({ dataDirectory, databaseUrl, args });
   const stop = endLater(async () => {
+    const patience = setTimeout(() => void server.kill9(), LONGEST_STOP_MS);
     const code = await server.stop();
-    if (code !== 0) throw new Error(`muster serve ended with ${code}. It wrote:\n${server.logs()}`);
+    clearTimeout(patience);
+    if (code !== 0) throw new Error(`muster serve ended ${code === null ? "only when killed" : `with ${code}`}. It wrote:\n${server.logs()}`);
     refuseFaults(server.logs());
   });
   return { url: server.url, pid: server.pid, databaseUrl, dataDirectory, stop };

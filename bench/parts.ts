@@ -11,6 +11,9 @@ export interface Part<M extends Methods> {
   stop(): Promise<void>;
 }
 
+/** A part that does not answer breaks its line; without a limit it would hold up the whole run. */
+const LONGEST_ANSWER_MS = 300_000;
+
 /** What was started and has not been stopped yet, oldest first. */
 const running = new Set<() => Promise<void>>();
 
@@ -55,13 +58,18 @@ export function startPart<M extends Methods>(file: string): Part<M> {
   let questions = 0;
   return {
     pid: child.pid ?? -1,
-    ask: (method, ...[argument]) =>
-      new Promise((resolve, reject) => {
-        const id = (questions += 1);
-        // The part's own method gave the value, so it has that method's type.
-        open.set(id, { resolve: resolve as (value: unknown) => void, reject });
+    ask: async (method, ...[argument]) => {
+      const id = (questions += 1);
+      let late: NodeJS.Timeout | undefined;
+      const answer = new Promise<unknown>((resolve, reject) => {
+        open.set(id, { resolve, reject });
+        const seconds = LONGEST_ANSWER_MS / 1000;
+        late = setTimeout(() => reject(new Error(`${file}: no answer to ${method} in ${seconds} s`)), LONGEST_ANSWER_MS);
         child.send({ id, method, argument }, (error) => error && reject(error));
-      }),
+      });
+      // The part's own method gave the value, so it has that method's type.
+      return (await answer.finally(() => clearTimeout(late))) as Awaited<ReturnType<M[typeof method]>>;
+    },
     stop: endLater(() => end(child)),
   };
 }

@@ -43,6 +43,7 @@ export interface Verdict {
   readonly worst: number;
 }
 
+const SNAPSHOT_PATIENCE_MS = 30_000;
 const EVENT = { type: 1, revision: 1000, from: 1001 } as const;
 const TYPE = { error: 3, heartbeat: 4 } as const;
 const GRPC_HEADERS = { "content-type": "application/grpc", te: "trailers", "user-agent": "muster-bench" };
@@ -151,12 +152,15 @@ const methods = {
     for (const begin = performance.now(); performance.now() - begin < seconds * 1000; ) {
       const connection = await Http2Connection.open(url);
       const sent = performance.now();
+      let patience: NodeJS.Timeout | undefined;
       await new Promise<void>((resolve, reject) => {
         const watcher = new Watcher();
         watcher.onEvent = () => watcher.events === frames && resolve();
-        watcher.opened.then(() => reject(new Error(`the snapshot had only ${watcher.events} frames`)), reject);
+        const onlySoMany = (): void => reject(new Error(`the snapshot has only ${watcher.events} of ${frames} frames`));
+        watcher.opened.then(onlySoMany, reject);
+        patience = setTimeout(onlySoMany, SNAPSHOT_PATIENCE_MS);
         connection.request(head, Buffer.from(body), watcher);
-      });
+      }).finally(() => clearTimeout(patience));
       times.push(performance.now() - sent);
       connection.close();
     }
