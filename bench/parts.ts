@@ -58,7 +58,7 @@ export function startPart<M extends Methods>(file: string): Part<M> {
   let questions = 0;
   return {
     pid: child.pid ?? -1,
-    ask: async (method, ...[argument]) => {
+    ask: (method, ...[argument]) => {
       const id = (questions += 1);
       let late: NodeJS.Timeout | undefined;
       const answer = new Promise<unknown>((resolve, reject) => {
@@ -68,7 +68,7 @@ export function startPart<M extends Methods>(file: string): Part<M> {
         child.send({ id, method, argument }, (error) => error && reject(error));
       });
       // The part's own method gave the value, so it has that method's type.
-      return (await answer.finally(() => clearTimeout(late))) as Awaited<ReturnType<M[typeof method]>>;
+      return answer.finally(() => clearTimeout(late)) as Promise<Awaited<ReturnType<M[typeof method]>>>;
     },
     stop: endLater(() => end(child)),
   };
