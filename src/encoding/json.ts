@@ -50,19 +50,35 @@ const writeMessage = compileOnce<Write<Fields>>((desc) => {
 /** Writes a field with its name; nothing where it is unset and has no default to write. `start` is where the first begins. */
 function fieldWriter(field: DescField): (out: TextWriter, message: Fields, start: number) => void {
   const { localName } = field;
-  const name = Buffer.from(`${JSON.stringify(field.name)}:`);
-  const write = valueWriter(field);
   const oneofName = field.oneof?.localName;
-  const always =
-    field.fieldKind === "list" || field.fieldKind === "map" || field.presence === FeatureSet_FieldPresence.IMPLICIT;
+  const write = valueWriter(field);
+  const name = `${JSON.stringify(field.name)}:`;
+  const [first, next] = withComma(name);
+  const always = field.fieldKind === "list" || field.fieldKind === "map" || field.presence === FeatureSet_FieldPresence.IMPLICIT;
+  // Most fields of most messages have their default, which is written in one piece.
+  const zero = field.fieldKind === "scalar" ? ZEROS.get(field.scalar) : undefined;
+  const [firstZero, nextZero] = withComma(name + (zero?.text ?? ""));
   return (out, message, start) => {
     const value = oneofName === undefined ? message[localName] : chosen(message[oneofName], localName);
     if (value === undefined && !always) return;
-    if (out.position !== start) out.byte(COMMA);
-    out.bytes(name);
+    const isFirst = out.position === start;
+    if (zero && value === zero.value) return out.bytes(isFirst ? firstZero : nextZero);
+    out.bytes(isFirst ? first : next);
     write(out, value);
   };
 }
+
+/** The text as the first of an object's parts, and as a further one. */
+function withComma(text: string): readonly [first: Buffer, next: Buffer] {
+  return [Buffer.from(text), Buffer.from(`,${text}`)];
+}
+
+const ZEROS: ReadonlyMap<ScalarType, { readonly value: unknown; readonly text: string }> = new Map([
+  [ScalarType.STRING, { value: "", text: '""' }],
+  [ScalarType.BOOL, { value: false, text: "false" }],
+  [ScalarType.INT32, { value: 0, text: "0" }],
+  [ScalarType.INT64, { value: 0n, text: '"0"' }],
+]);
 
 function valueWriter(field: DescField): Write {
   const write = itemWriter(field);
