@@ -121,9 +121,10 @@ export class Writer {
     await new Promise<void>((resolve) => setImmediate(resolve));
     const underWay = new Set<Promise<void>>();
     while (this.#queue.length > 0 || underWay.size > 0) {
-      // A second batch pays only where many wait: few are better off together in the next one.
-      const most = this.#queue.length >= this.#options.secondLaneFrom ? LANES : 1;
-      const batch = underWay.size < most ? this.#take() : [];
+      // A second batch pays only where many wait, and then they share: few are better off together in the next one.
+      const many = this.#queue.length >= this.#options.secondLaneFrom;
+      const free = (many ? LANES : 1) - underWay.size;
+      const batch = free > 0 ? this.#take(Math.ceil(this.#queue.length / free)) : [];
       if (batch.length > 0) {
         const lane = this.#batch(batch).finally(() => underWay.delete(lane));
         underWay.add(lane);
@@ -149,8 +150,9 @@ export class Writer {
   }
 
   /** The next batch, in the order of arrival. Writes of a job that is being written wait, with all that follow for that job. */
-  #take(): Write[] {
-    const { batchSize, batchBytes } = this.#options;
+  #take(share: number): Write[] {
+    const { batchBytes } = this.#options;
+    const batchSize = Math.min(share, this.#options.batchSize);
     const taken: Write[] = [];
     const left: Write[] = [];
     const waiting = new Set(this.#busy);
