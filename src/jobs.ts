@@ -3,7 +3,7 @@
  * A verb that answers has been committed. Every verb throws JobError and nothing else that a caller should see.
  */
 
-import { createHash, randomBytes } from "node:crypto";
+import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { v7 as uuid, validate as isUuid } from "uuid";
 import { checkCommand, checkSubmit, maySee, type PartyCommands } from "./core/access.js";
 import { checkDefinition, domainsOf, type Limits } from "./core/dag.js";
@@ -19,7 +19,8 @@ import { reportProgress } from "./core/moves/tasks.js";
 import type { CreateContext, Writer } from "./store/batch.js";
 import { createLists } from "./store/lists.js";
 import type { Pool } from "./store/pool.js";
-import { recordByJobId, viewsByJobId } from "./store/views.js";
+import { Records } from "./store/records.js";
+import { viewsByJobId } from "./store/views.js";
 import { attemptByUid } from "./store/work.js";
 
 /** A job as a client asks for it: ids that it left out are empty strings, numbers that it left out are 0. */
@@ -101,6 +102,7 @@ const REQUEST_ID = /^[^\p{Cc}\p{Cs}]{0,128}$/u;
 
 export function createJobs(options: JobsOptions): Jobs {
   const { pool, writer } = options;
+  const records = new Records(pool);
   const lists = createLists(pool);
   return {
     async submit(submission, actor) {
@@ -109,7 +111,7 @@ export function createJobs(options: JobsOptions): Jobs {
       checkSubmit(actor, asked);
       const { requestId = "" } = submission;
       if (!REQUEST_ID.test(requestId)) throw invalid("request_id", "must be at most 128 characters without control characters");
-      const content = canonicalJson(asked);
+      const content = contentOf(asked);
       const contentHash = createHash("sha256").update(content).digest("hex");
       const definition = withTaskIds(asked);
       const { repeated } = await writer.create({
@@ -130,7 +132,7 @@ export function createJobs(options: JobsOptions): Jobs {
     },
 
     async query(jobId, actor) {
-      const record = await recordByJobId(pool, jobId);
+      const record = await records.byJobId(jobId);
       // A job that the caller may not see reads like one that is not there.
       if (!record || !maySee(actor, record.job)) throw jobNotFound(jobId);
       return record;
@@ -220,7 +222,7 @@ function checkKnownDomains(definition: JobDefinition, known: ReadonlySet<string>
 /** Generated as Kuscia does: `<job_id>-<12 lower-case hex digits>`. */
 function withTaskIds(definition: JobDefinition): JobDefinition {
   const named = (task: TaskRequest): TaskRequest =>
-    task.taskId === "" ? { ...task, taskId: `${definition.jobId}-${randomBytes(6).toString("hex")}` } : task;
+    task.taskId === "" ? { ...task, taskId: `${definition.jobId}-${randomUUID().slice(-12)}` } : task;
   return { ...definition, tasks: definition.tasks.map(named) };
 }
 
@@ -247,6 +249,42 @@ function resolveLaunches(
     });
     return { imageDigest: resolved.digest, replicas };
   });
+}
+
+/** Equal definitions give equal text. A list of values, since their names would only make it longer. */
+function contentOf(definition: JobDefinition): string {
+  const { jobId, initiator, maxParallelism, scheduleMode, customFields, tasks, ...rest } = definition;
+  const fields = Object.entries(customFields).sort(([one], [other]) => (one < other ? -1 : 1));
+  return JSON.stringify([jobId, initiator, maxParallelism, scheduleMode, fields, tasks.map(contentOfTask), nothing(rest)]);
+}
+
+function contentOfTask(task: TaskRequest): unknown[] {
+  const { alias, taskId, appImage, parties, dependencies, inputConfig, priority, tolerable, schedule, retry, runTimeoutSeconds, ...rest } = task;
+  return [
+    alias,
+    taskId,
+    appImage,
+    parties.map(({ domain, role, resources, bandwidthLimits, ...more }) => [
+      domain,
+      role,
+      resources && [resources.cpu, resources.memory, resources.bandwidth],
+      bandwidthLimits.map(({ destination, kbps }) => [destination, kbps]),
+      nothing(more),
+    ]),
+    dependencies,
+    inputConfig,
+    priority,
+    tolerable,
+    schedule && [schedule.taskTimeoutSeconds, schedule.resourceReservedSeconds, schedule.resourceReallocationIntervalSeconds],
+    [retry.maxAttempts, retry.backoffSeconds],
+    runTimeoutSeconds,
+    nothing(rest),
+  ];
+}
+
+/** A field that is added to a definition does not compile here until it is part of the content. */
+function nothing(_rest: Record<string, never>): 0 {
+  return 0;
 }
 
 /** Equal contents give equal text: keys in order at every level. */

@@ -22,13 +22,13 @@ const methods = {
   },
   /** Statements a second. */
   async run({ seconds, inFlight, below }: RunOptions): Promise<number> {
-    const statement = await statementOf((query) => views.recordByJobId(query, "bench-0"));
+    const statement = await statementOf((query) => views.recordsByJobId(query, ["bench-0"]));
     const begin = performance.now();
     let done = 0;
     const lane = async (): Promise<void> => {
       for (; performance.now() - begin < seconds * 1000; done += 1) {
         const jobId = `bench-${String(Math.floor(Math.random() * below)).padStart(ID_DIGITS, "0")}`;
-        const result = await pool?.query({ ...statement, values: [jobId] });
+        const result = await pool?.query({ ...statement, values: [[jobId]] });
         if (result?.rowCount !== 1) throw new Error("the statement gave no answer");
       }
     };

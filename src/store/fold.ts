@@ -138,10 +138,10 @@ export class Fold {
   #foldChange(write: Write, request: ChangeRequest<unknown>): void {
     const { target } = request;
     const entry = "uid" in target ? this.#byUid.get(target.uid) : this.#byJobId.get(target.jobId);
-    const missing = jobNotFound("uid" in target ? target.uid : target.jobId);
-    if (!entry) return void this.#refused.push({ write, outcome: { error: missing } });
+    const missing = (): Outcome => ({ error: jobNotFound("uid" in target ? target.uid : target.jobId) });
+    if (!entry) return void this.#refused.push({ write, outcome: missing() });
     if (entry.isNew) return void this.#later.push(write);
-    if (entry.draft.deleted) return void entry.told.push({ write, outcome: { error: missing } });
+    if (entry.draft.deleted) return void entry.told.push({ write, outcome: missing() });
     // Told again from a fresh draft, so what is told now does not matter.
     if (entry.needsWhole || entry.broken) return void entry.told.push({ write, outcome: { value: undefined } });
     try {

@@ -9,10 +9,11 @@ interface Answer {
   readonly jobs: JobRow[] | null;
   readonly tasks: TaskRow[] | null;
   readonly commands: CommandRow[] | null;
-  readonly inputs: string[] | null;
+  readonly inputs: { readonly job_uid: string; readonly text: string }[] | null;
 }
 
 interface CommandRow {
+  readonly job_uid: string;
   readonly verb: Verb;
   readonly actor: Actor;
   readonly reason: string;
@@ -26,11 +27,12 @@ export interface ViewsAt {
   readonly views: readonly JobView[];
 }
 
-/** What only the record of one job holds. */
+/** What only a record holds. */
 const RECORD = `,
-  'inputs', (select json_agg(i.input_config order by i.idx) from task_inputs i join heads h on h.uid = i.job_uid),
-  'commands', (select json_agg(json_build_object('verb', c.verb, 'actor', c.actor, 'reason', c.reason, 'time', c.time,
-    'result', c.result) order by c.seq) from commands c join heads h on h.uid = c.job_uid)`;
+  'inputs', (select json_agg(json_build_object('job_uid', i.job_uid, 'text', i.input_config) order by i.idx)
+    from task_inputs i join heads h on h.uid = i.job_uid),
+  'commands', (select json_agg(json_build_object('job_uid', c.job_uid, 'verb', c.verb, 'actor', c.actor, 'reason', c.reason,
+    'time', c.time, 'result', c.result) order by c.seq) from commands c join heads h on h.uid = c.job_uid)`;
 
 const VIEW_OF = (heads: string, more = ""): string => `
 with heads as (${heads})
@@ -58,14 +60,17 @@ export function viewsByJobId(pool: Pool, jobIds: readonly string[]): Promise<Vie
   return readViews(pool, "select * from jobs where job_id = any ($1)", [jobIds]);
 }
 
-/** One job with its tasks, their inputs, and the commands that took effect. */
-export async function recordByJobId(pool: Pool, jobId: string): Promise<JobRecord | undefined> {
-  const text = VIEW_OF("select * from jobs where job_id = $1", RECORD);
-  const answer = (await read<{ answer: Answer }>(pool, text, [jobId]))[0]?.answer;
-  const view = viewsFromAnswer(answer).views[0];
-  if (!view) return undefined;
-  const commands = (answer?.commands ?? []).map((row) => ({ ...row, time: Date.parse(row.time) }));
-  return { ...view, commands, inputs: answer?.inputs ?? [] };
+/** Jobs with their tasks, their inputs, and the commands that took effect. */
+export async function recordsByJobId(pool: Pool, jobIds: readonly string[]): Promise<JobRecord[]> {
+  const text = VIEW_OF("select * from jobs where job_id = any ($1)", RECORD);
+  const answer = (await read<{ answer: Answer }>(pool, text, [jobIds]))[0]?.answer;
+  const inputsOf = groupBy(answer?.inputs ?? [], (row) => row.job_uid);
+  const commandsOf = groupBy(answer?.commands ?? [], (row) => row.job_uid);
+  return viewsFromAnswer(answer).views.map((view) => ({
+    ...view,
+    inputs: (inputsOf.get(view.job.uid) ?? []).map((row) => row.text),
+    commands: (commandsOf.get(view.job.uid) ?? []).map(({ job_uid: _of, ...row }) => ({ ...row, time: Date.parse(row.time) })),
+  }));
 }
 
 export interface PageRequest {
