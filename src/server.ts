@@ -59,8 +59,8 @@ export interface ServerOptions {
   readonly log: Logger;
   readonly timeouts?: Partial<ServerTimeouts>;
   onRequest?(record: RequestRecord): void;
-  /** False: unary calls go through the Connect router too, as everything unusual does. For comparing the two. */
-  readonly unaryFastPath?: boolean;
+  /** False: all calls go through the Connect router, as everything unusual does. For comparing the two ways. */
+  readonly fastPaths?: boolean;
 }
 
 export interface ServerTimeouts extends ListenerTimeouts {
@@ -93,7 +93,7 @@ export function createServer(options: ServerOptions): Server {
   // Every open call listens to it; their number is bounded by the connections.
   setMaxListeners(0, shutdown.signal);
   const standing = createStanding(timeouts.standing);
-  const rpcs = createRpcTable({ surfaces, maxBodyBytes, shutdownSignal: shutdown.signal, standing, fastPath: options.unaryFastPath ?? true, log });
+  const rpcs = createRpcTable({ surfaces, maxBodyBytes, shutdownSignal: shutdown.signal, standing, fastPaths: options.fastPaths ?? true, log });
   const routes = createRestTable(surfaces);
 
   function openDoor(address: Address): Door {

@@ -24,7 +24,7 @@ export interface LogLine {
 }
 
 /** What every front of a test file has, unless told otherwise. */
-export const frontDefaults: { unaryFastPath: boolean } = { unaryFastPath: true };
+export const frontDefaults: { fastPaths: boolean } = { fastPaths: true };
 
 export async function startFront(overrides: Partial<ServerOptions> = {}) {
   const jobs = new FakeJobs();

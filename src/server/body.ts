@@ -12,7 +12,7 @@ export interface Collected {
 /** The body, up to the chunk that goes over `limit`. Never settles where the client breaks off: nobody waits for more. */
 export function collect(body: Readable, limit: number): Promise<Collected> {
   return new Promise((resolve) => {
-    const chunks: Uint8Array[] = [];
+    let chunks: Uint8Array[] = [];
     let size = 0;
     const onData = (chunk: Uint8Array): void => {
       chunks.push(chunk);
@@ -23,7 +23,11 @@ export function collect(body: Readable, limit: number): Promise<Collected> {
       body.pause();
       resolve({ chunks, complete: false });
     };
-    const onEnd = (): void => resolve({ chunks, complete: true });
+    const onEnd = (): void => {
+      resolve({ chunks, complete: true });
+      // A stream may stay open for days, and these listeners with it.
+      chunks = [];
+    };
     body.on("data", onData);
     body.on("end", onEnd);
   });

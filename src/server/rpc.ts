@@ -1,7 +1,7 @@
 /**
  * The Connect router: gRPC, gRPC-Web and Connect on the same paths. The router defines every call; this file holds what
  * is true for all of them: formats, limits, who may call, and what becomes of an error. Plain unary calls are answered
- * by the same implementations on a shorter way, see unary.ts.
+ * by the same implementations on a shorter way, see plain/.
  */
 
 import {
@@ -18,7 +18,7 @@ import { compressionGzip, universalResponseToNodeResponse } from "@connectrpc/co
 import type { Logger } from "pino";
 import type { Admission } from "../access.js";
 import { actorKey, type Surface } from "../surface.js";
-import { replay } from "./body.js";
+import { type Collected, replay } from "./body.js";
 import { type ErrorContext, toConnectError } from "./boundary.js";
 import type { Exchange } from "./exchange.js";
 import { clampDeadline, MAX_TIMEOUT_MS } from "./guard.js";
@@ -27,8 +27,10 @@ import { jsonOptions } from "./json.js";
 import { Lifetime } from "./lifetime.js";
 import { RecordingRouter } from "./recording-router.js";
 import type { Standing } from "./standing.js";
-import { UnaryCall } from "./unary.js";
-import { planUnary } from "./unary/plan.js";
+import { grpc } from "./plain/grpc.js";
+import { planCall } from "./plain/plan.js";
+import { SharedCall } from "./plain/shared.js";
+import { UnaryCall } from "./plain/unary.js";
 import { asClientFault, blameClient, isUndecodable } from "./undecodable.js";
 
 export interface RpcOptions {
@@ -37,8 +39,8 @@ export interface RpcOptions {
   /** Aborted with a ConnectError when the server stops. */
   readonly shutdownSignal: AbortSignal;
   readonly standing: Standing;
-  /** False: the router answers unary calls too. */
-  readonly fastPath: boolean;
+  /** False: the router answers all calls. */
+  readonly fastPaths: boolean;
   readonly log: Logger;
 }
 
@@ -60,6 +62,7 @@ export interface RpcTable {
 
 export function createRpcTable(options: RpcOptions): RpcTable {
   const { shutdownSignal, log } = options;
+  const sharedStreams = options.surfaces.flatMap((surface) => surface.sharedStreams ?? []);
   const openServices = new Set(options.surfaces.flatMap((surface) => surface.openServices ?? []));
   /** The bound of a body is a router's, and some credentials have one of their own. */
   const routerFor = (readMaxBytes: number): RecordingRouter => {
@@ -90,8 +93,10 @@ export function createRpcTable(options: RpcOptions): RpcTable {
   const rpcs = new Map<string, Rpc>();
   for (const handler of router.handlers) {
     const open = openServices.has(handler.service.typeName);
-    const plain = options.fastPath ? router.unary.get(handler.requestPath) : undefined;
-    const call = plain && new UnaryCall(plain.method, plain.implementation, { shutdownSignal, log });
+    const unary = router.unary.get(handler.requestPath);
+    const shared = sharedStreams.find(({ method }) => method === handler.method);
+    const unaryCall = unary && new UnaryCall(unary.method, unary.implementation, { shutdownSignal, log });
+    const sharedCall = shared && new SharedCall(shared, { shutdownSignal, standing: options.standing, log });
     rpcs.set(handler.requestPath, {
       path: handler.requestPath,
       open,
@@ -104,9 +109,11 @@ export function createRpcTable(options: RpcOptions): RpcTable {
           const contextValues = createContextValues().set(actorKey, actor);
           return route(bounded(handler, limit), { admission, exchange, head, body, contextValues });
         };
-        const plan = call && planUnary(exchange, head, limit);
-        if (!plan) return fallBack(bodyOf(exchange.body));
-        return call.serve(plan, { exchange, head, actor }, (read) => fallBack(replay(read, exchange.body)));
+        const routeRead = (read: Collected): Promise<void> => fallBack(replay(read, exchange.body));
+        const plan = options.fastPaths ? planCall(exchange, head, limit) : undefined;
+        if (plan && unaryCall) return unaryCall.serve(plan, { exchange, head, actor }, routeRead);
+        if (plan?.format === grpc && sharedCall) return sharedCall.serve(plan, { exchange, head, actor }, admission, routeRead);
+        return fallBack(bodyOf(exchange.body));
       },
     });
   }

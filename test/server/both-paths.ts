@@ -118,10 +118,10 @@ interface Side {
 export function usePair(surface: (tell: (context: HandlerContext) => void) => Surface, options: Partial<ServerOptions>): Pair {
   const sides: Side[] = [];
   beforeAll(async () => {
-    for (const unaryFastPath of [true, false]) {
+    for (const fastPaths of [true, false]) {
       const log: unknown[] = [];
       let port = 0;
-      const front = await startFront({ ...options, unaryFastPath, surfaces: [surface((context) => log.push(told(context, port)))] });
+      const front = await startFront({ ...options, fastPaths, surfaces: [surface((context) => log.push(told(context, port)))] });
       port = front.port;
       sides.push({ front, client: new Client(port), log });
     }

@@ -3,7 +3,7 @@
 import { describe } from "vitest";
 import { frontDefaults } from "../front.js";
 
-frontDefaults.unaryFastPath = false;
+frontDefaults.fastPaths = false;
 
 // Each has its hooks for itself.
 describe("server", async () => void (await import("../server.test.js")));

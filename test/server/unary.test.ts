@@ -122,14 +122,14 @@ describe("the way without the router", () => {
     const contexts: HandlerContext[] = [];
     const { url } = await start({ surfaces: [surface((context) => contexts.push(context))] });
     expect((await http2Request(url, { ...post, ...headers }, body)).status).toBe(200);
-    expect(contexts.map(isRouters)).toEqual([byRouter || !frontDefaults.unaryFastPath]);
+    expect(contexts.map(isRouters)).toEqual([byRouter || !frontDefaults.fastPaths]);
   });
 
   it("serves HTTP/1.1 as well", async () => {
     const contexts: HandlerContext[] = [];
     const { url } = await start({ surfaces: [surface((context) => contexts.push(context))] });
     await postJson(url + RPC, {});
-    expect(contexts.map(isRouters)).toEqual([!frontDefaults.unaryFastPath]);
+    expect(contexts.map(isRouters)).toEqual([!frontDefaults.fastPaths]);
   });
 });
 

@@ -10,21 +10,18 @@ import { create, type DescMessage, type DescMethodUnary, type Message } from "@b
 import type { ConnectError, MethodImpl } from "@connectrpc/connect";
 import { createMethodSerializationLookup, type MethodSerializationLookup } from "@connectrpc/connect/protocol";
 import type { Logger } from "pino";
-import { collect, type Collected, join } from "./body.js";
-import { toConnectError } from "./boundary.js";
-import type { Head } from "./head.js";
-import { jsonOptions } from "./json.js";
-import { CallContext } from "./unary/context.js";
-import type { Answer, UnaryFormat } from "./unary/format.js";
-import type { Incoming, UnaryPlan } from "./unary/plan.js";
+import { collect, type Collected } from "../body.js";
+import { toConnectError } from "../boundary.js";
+import { jsonOptions } from "../json.js";
+import { CallContext } from "./context.js";
+import { NO_LIMITS, requestOf } from "./decode.js";
+import type { Answer, PlainFormat } from "./format.js";
+import type { Incoming, CallPlan } from "./plan.js";
 
 export interface UnaryOptions {
   readonly shutdownSignal: AbortSignal;
   readonly log: Logger;
 }
-
-/** Bodies are bounded while they are read; answers are not. */
-const NO_LIMITS = { readMaxBytes: 0xffff_ffff, writeMaxBytes: 0xffff_ffff };
 
 export class UnaryCall {
   private readonly name: string;
@@ -40,11 +37,11 @@ export class UnaryCall {
   }
 
   /** Resolves when the call is answered; by `fallBack`, with what was read of its body, where the router has to. */
-  async serve(plan: UnaryPlan, call: Incoming, fallBack: (read: Collected) => Promise<void>): Promise<void> {
+  async serve(plan: CallPlan, call: Incoming, fallBack: (read: Collected) => Promise<void>): Promise<void> {
     const { exchange, head } = call;
     const read = await collect(exchange.body, plan.maxBodyBytes);
     const { format } = plan;
-    const request = read.complete ? this.decode(format, head, join(read.chunks)) : undefined;
+    const request = requestOf(read, format, head, this.messages);
     if (request === undefined) return fallBack(read);
     const context = new CallContext(this.method, plan, call, this.options.shutdownSignal);
     const answer: Answer = { exchange, context, gzip: plan.gzip };
@@ -61,7 +58,7 @@ export class UnaryCall {
     return format.succeed(answer, body);
   }
 
-  private encode(format: UnaryFormat, message: Message): Uint8Array {
+  private encode(format: PlainFormat, message: Message): Uint8Array {
     try {
       return format.encode(this.method.output, message);
     } catch {
@@ -72,17 +69,5 @@ export class UnaryCall {
 
   private translate(error: unknown, context: CallContext): ConnectError {
     return toConnectError(error, { call: this.name, isReason: context.isReason, log: this.options.log });
-  }
-
-  private decode(format: UnaryFormat, head: Head, body: Uint8Array): Message | undefined {
-    const promised = head.get("content-length");
-    if (promised !== null && Number(promised) !== body.byteLength) return undefined;
-    const payload = format.payloadOf(body);
-    if (payload === undefined) return undefined;
-    try {
-      return this.messages.getI(format.binary).parse(payload);
-    } catch {
-      return undefined;
-    }
   }
 }

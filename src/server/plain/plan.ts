@@ -5,7 +5,7 @@ import type { Exchange } from "../exchange.js";
 import type { Head } from "../head.js";
 import { Http2Exchange } from "../http2.js";
 import { connectJson, connectProto } from "./connect.js";
-import type { UnaryFormat } from "./format.js";
+import type { PlainFormat } from "./format.js";
 import { grpc } from "./grpc.js";
 
 /** A call of an admitted caller. */
@@ -16,8 +16,8 @@ export interface Incoming {
   readonly actor: Actor | undefined;
 }
 
-export interface UnaryPlan {
-  readonly format: UnaryFormat;
+export interface CallPlan {
+  readonly format: PlainFormat;
   /** Whether the client takes gzip. */
   readonly gzip: boolean;
   /** In milliseconds of the system's clock. */
@@ -25,7 +25,7 @@ export interface UnaryPlan {
   readonly maxBodyBytes: number;
 }
 
-const FORMATS: ReadonlyMap<string, UnaryFormat> = new Map([
+const FORMATS: ReadonlyMap<string, PlainFormat> = new Map([
   ["application/grpc", grpc],
   ["application/grpc+proto", grpc],
   ["application/json", connectJson],
@@ -35,7 +35,7 @@ const FORMATS: ReadonlyMap<string, UnaryFormat> = new Map([
 ]);
 
 /** Undefined where the head asks for anything unusual. */
-export function planUnary(exchange: Exchange, head: Head, maxBodyBytes: number): UnaryPlan | undefined {
+export function planCall(exchange: Exchange, head: Head, maxBodyBytes: number): CallPlan | undefined {
   const format = FORMATS.get(head.get("content-type") ?? "");
   if (!format || head.method !== "POST") return undefined;
   if (format === grpc && !(exchange instanceof Http2Exchange)) return undefined;

@@ -5,7 +5,7 @@ import { compressionGzip } from "@connectrpc/connect-node";
 import { encodeBinary } from "../../encoding/binary.js";
 import { MAX_TIMEOUT_MS } from "../guard.js";
 import { Http2Exchange } from "../http2.js";
-import { type Answer, COMPRESS_MIN_BYTES, nodeHeaders, type UnaryFormat } from "./format.js";
+import { type Answer, COMPRESS_MIN_BYTES, nodeHeaders, type PlainFormat } from "./format.js";
 
 const PREFIX_BYTES = 5;
 const COMPRESSED = 1;
@@ -15,7 +15,7 @@ const TRAILER = { "grpc-status": "0" };
 const NO_MESSAGE = new Uint8Array();
 const NO_PREFIX = Buffer.alloc(PREFIX_BYTES);
 
-export const grpc: UnaryFormat = {
+export const grpc: PlainFormat = {
   protocolName: "grpc",
   binary: true,
   timeoutHeader: "grpc-timeout",

@@ -7,7 +7,7 @@ import type { Exchange } from "../exchange.js";
 
 export type HeaderInit = Readonly<Record<string, string>>;
 
-export interface UnaryFormat {
+export interface PlainFormat {
   readonly protocolName: "grpc" | "connect";
   /** Protobuf's binary format; else its JSON. */
   readonly binary: boolean;

@@ -12,14 +12,14 @@ import { encodeBinary } from "../../encoding/binary.js";
 import { encodeJson } from "../../encoding/json.js";
 import { MAX_TIMEOUT_MS } from "../guard.js";
 import { jsonOptions } from "../json.js";
-import { type Answer, COMPRESS_MIN_BYTES, nodeHeaders, type UnaryFormat } from "./format.js";
+import { type Answer, COMPRESS_MIN_BYTES, nodeHeaders, type PlainFormat } from "./format.js";
 
 const JSON_TYPE = "application/json";
 
 export const connectJson = connect(JSON_TYPE, false);
 export const connectProto = connect("application/proto", true);
 
-function connect(contentType: string, binary: boolean): UnaryFormat {
+function connect(contentType: string, binary: boolean): PlainFormat {
   const header = { "content-type": contentType };
   return {
     protocolName: "connect",

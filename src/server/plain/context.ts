@@ -6,7 +6,7 @@ import { actorKey } from "../../surface.js";
 import { clampDeadline } from "../guard.js";
 import { Lifetime } from "../lifetime.js";
 import type { AnswerHeaders } from "./format.js";
-import type { Incoming, UnaryPlan } from "./plan.js";
+import type { Incoming, CallPlan } from "./plan.js";
 
 export class CallContext implements HandlerContext, AnswerHeaders {
   private ownLifetime: Lifetime | undefined;
@@ -16,7 +16,7 @@ export class CallContext implements HandlerContext, AnswerHeaders {
 
   constructor(
     readonly method: DescMethod,
-    private readonly plan: UnaryPlan,
+    private readonly plan: CallPlan,
     private readonly call: Incoming,
     private readonly shutdownSignal: AbortSignal,
   ) {}
