@@ -122,6 +122,7 @@ function comparable(text: string): unknown {
   return valuesOf(
     text
       .replaceAll(/"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"/g, '"a time"')
+      .replaceAll(/"revision":\s*"\d+"/g, '"revision":"a revision"')
       .replaceAll(/"([\w-]+)-[0-9a-f]{12}"/g, '"$1-made"'),
   );
 }
