@@ -3,9 +3,10 @@
  * bytes go to all watchers.
  */
 
-import { isMessage, type Message, toBinary } from "@bufbuild/protobuf";
+import { isMessage, type Message } from "@bufbuild/protobuf";
 import { JobService, WatchJobEventResponseSchema, WatchJobRequestSchema } from "../../../gen/kuscia/proto/api/v1alpha1/kusciaapi/job_pb.js";
 import { JobError } from "../../core/error.js";
+import { encodeBinary } from "../../encoding/binary.js";
 import { after } from "../../service.js";
 import type { OpenStream, SharedStream, SharedStreamContext } from "../../surface.js";
 import type { Hub, JobFrame, WatchItem } from "../../watch.js";
@@ -69,10 +70,8 @@ const PREFIX_BYTES = 5;
 
 /** A flag (0: not compressed), the length as 32 bits, the message. */
 function encode(item: WatchItem): Uint8Array {
-  const message = toBinary(WatchJobEventResponseSchema, frameFromItem(item));
-  const bytes = Buffer.allocUnsafe(PREFIX_BYTES + message.length);
+  const bytes = encodeBinary(WatchJobEventResponseSchema, frameFromItem(item), PREFIX_BYTES);
   bytes[0] = 0;
-  bytes.writeUInt32BE(message.length, 1);
-  bytes.set(message, PREFIX_BYTES);
+  bytes.writeUInt32BE(bytes.length - PREFIX_BYTES, 1);
   return bytes;
 }
