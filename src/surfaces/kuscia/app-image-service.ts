@@ -18,6 +18,7 @@ import type { Actor } from "../../core/job.js";
 import type { Images } from "../../images.js";
 import { checkChangedImage, checkMounts, checkNewImage } from "./app-image-rules.js";
 import { imageDataFromImage, imageFromRequest, imageInfoFromWire, templateFromWire } from "./app-image-translate.js";
+import { checkNames } from "./names.js";
 
 const MAX_PAGE = 1000n;
 
@@ -70,10 +71,7 @@ export async function batchQueryAppImage(
   request: BatchQueryAppImageRequest,
   actor: Actor,
 ): Promise<{ data: ImageData[] }> {
-  if (request.names.length === 0) throw invalid("names", "must not be empty");
-  request.names.forEach((name, i) => {
-    if (name === "") throw invalid(`names[${i}]`, "must not be empty");
-  });
+  checkNames("names", request.names);
   return { data: (await images.queryMany(request.names, actor)).map(imageDataFromImage) };
 }
 

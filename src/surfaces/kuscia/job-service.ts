@@ -15,6 +15,7 @@ import { invalid, quoted } from "../../core/error.js";
 import type { Actor, JobState } from "../../core/job.js";
 import type { Command, CommandOptions, Jobs } from "../../jobs.js";
 import type { StatusInit } from "./errors.js";
+import { checkNames } from "./names.js";
 import { definitionFromRequest, jobStatusFromView, queryDataFromRecord } from "./translate.js";
 
 export interface JobIdData {
@@ -41,10 +42,7 @@ export async function batchQueryJobStatus(
   request: BatchQueryJobStatusRequest,
   actor: Actor,
 ): Promise<MessageInitShape<typeof BatchQueryJobStatusResponseSchema>> {
-  if (request.jobIds.length === 0) throw invalid("job_ids", "must not be empty");
-  request.jobIds.forEach((jobId, i) => {
-    if (jobId === "") throw invalid(`job_ids[${i}]`, "must not be empty");
-  });
+  checkNames("job_ids", request.jobIds);
   const { found, missing } = await jobs.queryMany(request.jobIds, actor);
   const data = { jobs: found.map(jobStatusFromView) };
   return missing.length === 0 ? { data } : { status: missingJobs([...new Set(missing)]), data };

@@ -23,12 +23,11 @@ import {
   watchItems,
   type WatchStart,
 } from "../../watch.js";
+import { checkChosen } from "./names.js";
 import { jobStatusFromView } from "./translate.js";
 
 /** Most seconds that a watch may be asked to last; 0 asks for no end. */
 export const MAX_TIMEOUT_SECONDS = 2_147_483_647n;
-/** Jobs that one watch may name. */
-const MAX_JOB_IDS = 1000;
 
 const FRAME_TYPES = {
   Added: EventType.ADDED,
@@ -50,10 +49,7 @@ export function termsOf(request: WatchJobRequest): WatchTerms {
   if (timeoutSeconds < 0n || timeoutSeconds > MAX_TIMEOUT_SECONDS) {
     throw invalid("timeout_seconds", `must be between 0 and ${MAX_TIMEOUT_SECONDS}, got ${timeoutSeconds}`);
   }
-  if (jobIds.length > MAX_JOB_IDS) throw invalid("job_ids", `must be at most ${MAX_JOB_IDS}, got ${jobIds.length}`);
-  jobIds.forEach((jobId, i) => {
-    if (jobId === "") throw invalid(`job_ids[${i}]`, "must not be empty");
-  });
+  checkChosen("job_ids", jobIds);
   if (domain !== "" && !DOMAIN_ID.test(domain)) throw invalid("domain", `must be a domain id, got ${JSON.stringify(domain)}`);
   return {
     filter: {

@@ -50,6 +50,22 @@ describe("a request that names nothing", () => {
     expect(front.jobs.calls).toEqual([]);
   });
 
+  it("is 11100 where it names more than a thousand, and nothing is read", async () => {
+    const names = Array<string>(1000).fill("a");
+    expect((await call(job.batchQueryJobStatus, { jobIds: names })).status?.code).toBe(11203);
+    front.jobs.calls.length = 0;
+    const tooMany = [...names, "a"];
+    expect((await call(job.batchQueryJobStatus, { jobIds: tooMany })).status).toMatchObject({
+      code: 11100,
+      message: "job_ids: must be at most 1000, got 1001",
+    });
+    expect((await call(image.batchQueryAppImage, { names: tooMany })).status).toMatchObject({
+      code: 11100,
+      message: "names: must be at most 1000, got 1001",
+    });
+    expect(front.jobs.calls).toEqual([]);
+  });
+
   it.each([0, 3])("cannot decide: result %i", async (result) => {
     const { status } = await call(job.approveJob, { jobId: "a", result });
     expect(status).toMatchObject({
