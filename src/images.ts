@@ -64,7 +64,9 @@ export function createImages(options: ImagesOptions): Images {
     },
 
     async update(change, actor) {
-      const image = { ...(await one(change.name)), ...change, ...(change.deployTemplates && { templatesFromApi: true as const }) };
+      // The file that an app is given may be what its command runs.
+      const templates = change.deployTemplates ?? change.configTemplates;
+      const image = { ...(await one(change.name)), ...change, ...(templates && { templatesFromApi: true as const }) };
       mayWrite(image, actor);
       if (!(await writeImage(pool, digested(image), "replace"))) throw imageNotFound(change.name);
     },

@@ -114,8 +114,11 @@ test("images from the server's files run under every rule, until the API replace
   const open = imagesUnder("any");
   await open.update({ name: "from-file", image: { ...file.image, tag: "2" } }, MASTER);
   expect(await submit(strict, "from-file")).toBe("created");
-  await open.update({ name: "from-file", image: file.image, deployTemplates: file.deployTemplates }, MASTER);
-  expect(await submit(strict, "from-file")).toContain("this server runs app images from");
-  await open.put(file);
-  expect(await submit(strict, "from-file")).toBe("created");
+  // A script may be such a template.
+  for (const templates of [{ deployTemplates: file.deployTemplates }, { configTemplates: { "app.conf": "{}" } }]) {
+    await open.update({ name: "from-file", image: file.image, ...templates }, MASTER);
+    expect(await submit(strict, "from-file")).toContain("this server runs app images from");
+    await open.put(file);
+    expect(await submit(strict, "from-file")).toBe("created");
+  }
 });

@@ -57,7 +57,7 @@ export interface AppImage {
   readonly deployTemplates: readonly DeployTemplate[];
   /** Folder of the YAML file that the image was loaded from, empty for images made through the API. */
   readonly directory: string;
-  /** True where its templates have come through the API, although the image itself was loaded from a file. */
+  /** True where templates of either kind have come through the API, although the image itself was loaded from a file. */
   readonly templatesFromApi?: true;
 }
 
