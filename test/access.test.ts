@@ -304,6 +304,23 @@ describe("a broken file at start is a fault of the configuration, with the entry
     expect([...faults, ...(await faultsOf({ credentials: "- {name: a, token: secret\n- x: [" }))].join()).not.toContain("secret");
   });
 
+  test.each([
+    ["*secret", "is no YAML: an alias has no anchor, or is used too often"],
+    ["|secret", "is no YAML: unexpected token in line 2"],
+    ['"\\qsecret"', "is no YAML: bad dq escape in line 2"],
+    ["!secret", 'entry 1 "a": token: must be a word of visible ASCII characters'],
+  ])("a token that YAML reads otherwise is told nowhere: %s", async (token, fault) => {
+    const warned: Error[] = [];
+    const onWarning = (warning: Error): void => void warned.push(warning);
+    process.on("warning", onWarning);
+    const faults = await faultsOf({ credentials: `- name: a\n  token: ${token}\n  role: master\n` });
+    // Warnings are told in the next tick.
+    await new Promise(setImmediate);
+    process.off("warning", onWarning);
+    expect(faults).toEqual([fault]);
+    expect(warned).toEqual([]);
+  });
+
   test("a file that is not there, a token file without a token", async () => {
     expect((await faultsOf({ credentialsFile: join(folder, "absent") }))[0]).toMatch(/ENOENT/);
     expect(await faultsOf({ tokens: "# nothing\n\n" })).toEqual(["holds no token"]);

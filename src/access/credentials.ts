@@ -4,7 +4,7 @@
  */
 
 import { createHash, timingSafeEqual } from "node:crypto";
-import { parse as parseYaml } from "yaml";
+import { parse as parseYaml, YAMLParseError } from "yaml";
 import { z } from "zod";
 import type { Credential } from "../core/access.js";
 import { rateLimitOf } from "../core/rate.js";
@@ -115,13 +115,20 @@ export function parseCredentials(text: string, isDomain: (name: string) => boole
 function parseList(text: string): readonly unknown[] {
   let value: unknown;
   try {
-    // Every scalar is a text: a token of digits is no number. Pretty errors would quote the file, tokens and all.
-    value = parseYaml(text, { schema: "failsafe", prettyErrors: false });
+    // Every scalar is a text: a token of digits is no number. Warnings would be printed, and quote the file.
+    value = parseYaml(text, { schema: "failsafe", prettyErrors: false, logLevel: "error" });
   } catch (error) {
-    throw new CredentialsError([`is no YAML: ${error instanceof Error ? error.message : String(error)}`]);
+    throw new CredentialsError([`is no YAML: ${faultIn(text, error)}`]);
   }
   if (!Array.isArray(value) || value.length === 0) throw new CredentialsError(["must be a list with at least one entry"]);
   return value;
+}
+
+/** What is wrong and where. The parser's own sentences quote the file, tokens and all. */
+function faultIn(text: string, error: unknown): string {
+  if (!(error instanceof YAMLParseError)) return "an alias has no anchor, or is used too often";
+  const line = text.slice(0, error.pos[0]).split("\n").length;
+  return `${error.code.toLowerCase().replaceAll("_", " ")} in line ${line}`;
 }
 
 function nameOf(value: unknown): string {
