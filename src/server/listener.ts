@@ -214,7 +214,7 @@ interface OpenStreams {
 
 /** What Node itself does for requests over HTTP/1.1: tunnels are refused, and who waits for a go-ahead gets it. */
 function isExpected(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, exchange: Exchange): boolean {
-  const { expect } = headers;
+  const expect = headers.expect?.toLowerCase();
   if (headers[":method"] === "CONNECT") exchange.send(405, TEXT, NO_BODY);
   else if (expect === undefined) return true;
   else if (expect !== "100-continue") exchange.send(417, TEXT, NO_BODY);
