@@ -20,7 +20,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import type { Admission, Authenticate } from "./access.js";
 import { isLoopback } from "./loopback.js";
-import { foreignPage, isFormContentType, isTooDeep, MAX_JSON_DEPTH, needsNoPreflight } from "./server/guard.js";
+import { foreignPage, isFormContentType, isTooDeep, MAX_JSON_DEPTH, MAX_OPEN_BODY_BYTES, needsNoPreflight } from "./server/guard.js";
 import { type Exchange, TEXT } from "./server/exchange.js";
 import { type Head, mayBeJson, readHead, rpcProtocol } from "./server/head.js";
 import { Lifetime } from "./server/lifetime.js";
@@ -174,7 +174,8 @@ export function createServer(options: ServerOptions): Server {
       const message = `content encoding "${encoding}" is not served; send the body as it is`;
       return refuse({ kind: "ContentType", status: 415, message });
     }
-    const limit = Math.min(maxBodyBytes, admission.maxBodyBytes ?? maxBodyBytes);
+    const own = match.route.open ? MAX_OPEN_BODY_BYTES : admission.maxBodyBytes;
+    const limit = Math.min(maxBodyBytes, own ?? maxBodyBytes);
     const body = await readBody(exchange.body, head.get("content-length"), limit);
     if (body === undefined) {
       const message = `the body is larger than the limit of ${limit} bytes`;

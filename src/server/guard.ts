@@ -66,6 +66,9 @@ export function clampDeadline(headers: Headers): void {
   }
 }
 
+/** The bound of a body where no credential is asked for: who may be anybody must not fill the memory. */
+export const MAX_OPEN_BODY_BYTES = 64 * 1024;
+
 /** Objects and arrays may be nested this deep in a JSON body; the deepest message of ours needs 10. */
 export const MAX_JSON_DEPTH = 64;
 

@@ -21,7 +21,7 @@ import { actorKey, type Surface } from "../surface.js";
 import { type Collected, replay } from "./body.js";
 import { type ErrorContext, toConnectError } from "./boundary.js";
 import type { Exchange } from "./exchange.js";
-import { clampDeadline, MAX_TIMEOUT_MS } from "./guard.js";
+import { clampDeadline, MAX_OPEN_BODY_BYTES, MAX_TIMEOUT_MS } from "./guard.js";
 import { bodyOf, type Head } from "./head.js";
 import { jsonOptions } from "./json.js";
 import { Lifetime } from "./lifetime.js";
@@ -104,7 +104,8 @@ export function createRpcTable(options: RpcOptions): RpcTable {
         const admitted = admission?.kind === "Admitted" ? admission : undefined;
         const actor = admitted?.actor;
         if (actor === undefined && !open) return refuse(handler, admission, exchange, head);
-        const limit = Math.min(options.maxBodyBytes, admitted?.maxBodyBytes ?? options.maxBodyBytes);
+        const own = open ? MAX_OPEN_BODY_BYTES : admitted?.maxBodyBytes;
+        const limit = Math.min(options.maxBodyBytes, own ?? options.maxBodyBytes);
         const fallBack = (body: AsyncIterable<Uint8Array>): Promise<void> => {
           const contextValues = createContextValues().set(actorKey, actor);
           return route(bounded(handler, limit), { admission, exchange, head, body, contextValues });

@@ -94,6 +94,22 @@ describe("a credential's own bound of bodies", () => {
   });
 });
 
+describe("a body of somebody without a credential", () => {
+  const strangers: Partial<ServerOptions> = { authenticate: () => ({ kind: "Unauthenticated" }) };
+  const kib = (length: number): string => JSON.stringify({ service: "", progress: 0.5, junk: "a".repeat(length * 1024) });
+
+  it.each(["/grpc.health.v1.Health/Check", "/v1/attempts/attempt-1/progress"])("is short: %s", async (path) => {
+    const front = await start(strangers);
+    expect((await postJson(front.url + path, kib(63))).status).toBe(200);
+    expect((await postJson(front.url + path, kib(64))).status).toBe(path.startsWith("/v1") ? 413 : 429);
+  });
+
+  it("is shorter still where the server bounds every body so", async () => {
+    const front = await start({ ...strangers, maxBodyBytes: 1000 });
+    expect((await postJson(`${front.url}/v1/attempts/attempt-1/progress`, kib(1))).status).toBe(413);
+  });
+});
+
 describe("JSON that is nested too deep", () => {
   const deep = `{"tasks":${"[".repeat(100_000)}${"]".repeat(100_000)}}`;
 
