@@ -10,7 +10,7 @@
  *   401  no valid credential (in the surface's words)      404  a path and method that no surface claims
  *   307  a known path with a slash too many
  *   413  a body over the limit, 415  a content type that any web page could send (both in the surface's words)
- *   429  more requests than the credential may send (in the surface's words)
+ *   429  more requests than the credential may send, or too many bytes under way (in the surface's words)
  *
  * gRPC and Connect calls get 401, 413 and 429 as errors of their own protocol: `unauthenticated`, `resource_exhausted`.
  */
@@ -20,7 +20,8 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import type { Admission, Authenticate } from "./access.js";
 import { isLoopback } from "./loopback.js";
-import { foreignPage, isFormContentType, isTooDeep, MAX_JSON_DEPTH, MAX_OPEN_BODY_BYTES, needsNoPreflight } from "./server/guard.js";
+import { BodyRoom, CROWDED } from "./server/body-room.js";
+import { foreignPage, isFormContentType, jsonExcess, MAX_OPEN_BODY_BYTES, needsNoPreflight } from "./server/guard.js";
 import { type Exchange, TEXT } from "./server/exchange.js";
 import { type Head, mayBeJson, readHead, rpcProtocol } from "./server/head.js";
 import { Lifetime } from "./server/lifetime.js";
@@ -56,6 +57,8 @@ export interface ServerOptions {
   /** The caller of a request. Bodies of ambient callers need a content type that no web page can send. */
   readonly authenticate: Authenticate;
   readonly maxBodyBytes: number;
+  /** Of all bodies that are in memory at once; four of the largest where left out. */
+  readonly maxBodiesBytes?: number;
   readonly log: Logger;
   readonly timeouts?: Partial<ServerTimeouts>;
   onRequest?(record: RequestRecord): void;
@@ -93,7 +96,9 @@ export function createServer(options: ServerOptions): Server {
   // Every open call listens to it; their number is bounded by the connections.
   setMaxListeners(0, shutdown.signal);
   const standing = createStanding(timeouts.standing);
-  const rpcs = createRpcTable({ surfaces, maxBodyBytes, shutdownSignal: shutdown.signal, standing, fastPaths: options.fastPaths ?? true, log });
+  const bodyRoom = new BodyRoom(options.maxBodiesBytes ?? 4 * maxBodyBytes);
+  const shutdownSignal = shutdown.signal;
+  const rpcs = createRpcTable({ surfaces, maxBodyBytes, bodyRoom, shutdownSignal, standing, fastPaths: options.fastPaths ?? true, log });
   const routes = createRestTable(surfaces);
 
   function openDoor(address: Address): Door {
@@ -176,15 +181,15 @@ export function createServer(options: ServerOptions): Server {
     }
     const own = match.route.open ? MAX_OPEN_BODY_BYTES : admission.maxBodyBytes;
     const limit = Math.min(maxBodyBytes, own ?? maxBodyBytes);
-    const body = await readBody(exchange.body, head.get("content-length"), limit);
-    if (body === undefined) {
+    const share = bodyRoom.shareOf(exchange);
+    const body = await readBody(exchange.body, { contentLength: head.get("content-length"), limit, share });
+    if (body === "Crowded") return refuse({ kind: "TooMany", status: 429, message: CROWDED });
+    if (body === "TooLarge") {
       const message = `the body is larger than the limit of ${limit} bytes`;
       return refuse({ kind: "TooLarge", status: 413, message });
     }
-    if (mayBeJson(contentType) && isTooDeep(body)) {
-      const message = `the JSON body is nested deeper than ${MAX_JSON_DEPTH} levels`;
-      return refuse({ kind: "TooDeep", status: 400, message });
-    }
+    const excess = mayBeJson(contentType) ? jsonExcess(body) : undefined;
+    if (excess !== undefined) return refuse({ kind: "Unreadable", status: 400, message: `the JSON body ${excess}` });
     const answer = await match.route.handle(new RouteRequest(head, match.parameters, body, lifetime, admission.actor));
     await sendRest(answer, exchange, lifetime);
   }

@@ -73,7 +73,7 @@ export interface OpenStream {
 
 /** Why the server refuses a request to one of the surface's routes before its handler runs. */
 export interface Refusal {
-  readonly kind: "Unauthenticated" | "TooLarge" | "TooDeep" | "ContentType" | "TooMany";
+  readonly kind: "Unauthenticated" | "TooLarge" | "Unreadable" | "ContentType" | "TooMany";
   /** The HTTP status that fits where the surface's protocol has no rule of its own. */
   readonly status: number;
   readonly message: string;

@@ -1,30 +1,35 @@
 /** Reading a body whole. */
 
 import type { Readable } from "node:stream";
+import { type BodyShare, crowded, within } from "./body-room.js";
 import { bodyOf } from "./head.js";
 
 export interface Collected {
   readonly chunks: readonly Uint8Array[];
   /** False where the body is longer than was asked for: the rest is still to be read. */
   readonly complete: boolean;
+  /** There was no room for all of it. */
+  readonly crowded: boolean;
 }
 
 /** The body, up to the chunk that goes over `limit`. Never settles where the client breaks off: nobody waits for more. */
-export function collect(body: Readable, limit: number): Promise<Collected> {
+export function collect(body: Readable, limit: number, share: BodyShare): Promise<Collected> {
   return new Promise((resolve) => {
     let chunks: Uint8Array[] = [];
     let size = 0;
     const onData = (chunk: Uint8Array): void => {
-      chunks.push(chunk);
+      const crowded = !share.take(chunk.byteLength);
+      if (crowded) chunks = [];
+      else chunks.push(chunk);
       size += chunk.byteLength;
-      if (size <= limit) return;
+      if (size <= limit && !crowded) return;
       body.off("data", onData);
       body.off("end", onEnd);
       body.pause();
-      resolve({ chunks, complete: false });
+      resolve({ chunks, complete: false, crowded });
     };
     const onEnd = (): void => {
-      resolve({ chunks, complete: true });
+      resolve({ chunks, complete: true, crowded: false });
       // A stream may stay open for days, and these listeners with it.
       chunks = [];
     };
@@ -39,7 +44,8 @@ export function join(chunks: readonly Uint8Array[]): Uint8Array {
 }
 
 /** What was read already, and then the rest. */
-export async function* replay({ chunks, complete }: Collected, body: Readable): AsyncGenerator<Uint8Array> {
-  yield* chunks;
-  if (!complete) yield* bodyOf(body);
+export async function* replay(read: Collected, body: Readable, share: BodyShare): AsyncGenerator<Uint8Array> {
+  if (read.crowded) throw crowded();
+  yield* read.chunks;
+  if (!read.complete) yield* within(share, bodyOf(body));
 }

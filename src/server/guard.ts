@@ -74,14 +74,22 @@ export const MAX_JSON_DEPTH = 64;
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
+const COMMA = 0x2c;
 const OPEN_ARRAY = 0x5b;
 const CLOSE_ARRAY = 0x5d;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
-/** True where brackets outside strings are nested deeper than the limit. One pass, before any parser sees the text. */
-export function isTooDeep(json: Uint8Array): boolean {
+/** Members and items that a JSON body may hold in all. The largest job that the limits allow has a third of it. */
+export const MAX_JSON_VALUES = 250_000;
+
+/**
+ * What makes a JSON text too costly to parse; undefined where nothing does. Brackets and commas outside strings are
+ * counted, in one pass, before any parser sees the text: a few bytes of it can become many times as much memory.
+ */
+export function jsonExcess(json: Uint8Array): string | undefined {
   let depth = 0;
+  let values = 0;
   let inString = false;
   for (let i = 0; i < json.length; i++) {
     const byte = json[i];
@@ -92,10 +100,14 @@ export function isTooDeep(json: Uint8Array): boolean {
       inString = true;
     } else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) {
       depth += 1;
-      if (depth > MAX_JSON_DEPTH) return true;
+      values += 1;
+      if (depth > MAX_JSON_DEPTH) return `is nested deeper than ${MAX_JSON_DEPTH} levels`;
     } else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) {
       depth -= 1;
+    } else if (byte === COMMA) {
+      values += 1;
     }
+    if (values > MAX_JSON_VALUES) return `holds more than ${MAX_JSON_VALUES} values`;
   }
-  return false;
+  return undefined;
 }

@@ -1,7 +1,7 @@
 /** How messages are written and read as JSON: snake_case names with defaults, as on REST. Unknown fields are dropped. */
 
 import type { JsonReadOptions, JsonWriteOptions } from "@bufbuild/protobuf";
-import { isTooDeep, MAX_JSON_DEPTH } from "./guard.js";
+import { jsonExcess } from "./guard.js";
 
 interface JsonOptions extends Partial<JsonReadOptions>, Partial<JsonWriteOptions> {
   /** Connect decodes bodies with it; what it throws becomes `invalid_argument`. */
@@ -16,7 +16,8 @@ export const jsonOptions: JsonOptions = {
   ignoreUnknownFields: true,
   textDecoder: {
     decode(input = new Uint8Array()) {
-      if (isTooDeep(input)) throw new Error(`JSON is nested deeper than ${MAX_JSON_DEPTH} levels`);
+      const excess = jsonExcess(input);
+      if (excess !== undefined) throw new Error(`JSON ${excess}`);
       return utf8.decode(input);
     },
   },

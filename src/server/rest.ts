@@ -4,6 +4,7 @@ import type { Readable, Writable } from "node:stream";
 import type { Actor } from "../core/job.js";
 import type { RestRequest, RestResponse, RestRoute, Surface } from "../surface.js";
 import { collect, join } from "./body.js";
+import type { BodyShare } from "./body-room.js";
 import type { Exchange } from "./exchange.js";
 import type { Head } from "./head.js";
 import type { Lifetime } from "./lifetime.js";
@@ -79,11 +80,19 @@ function decodeSegment(segment: string): string | undefined {
   }
 }
 
-/** The whole body, or undefined where it is longer than `limit`; what is over the limit is not kept. */
-export async function readBody(body: Readable, contentLength: string | null, limit: number): Promise<Uint8Array | undefined> {
-  if (contentLength !== null && Number(contentLength) > limit) return undefined;
-  const { chunks, complete } = await collect(body, limit);
-  return complete ? join(chunks) : undefined;
+export interface BodyBounds {
+  readonly contentLength: string | null;
+  readonly limit: number;
+  readonly share: BodyShare;
+}
+
+/** The whole body; what is over a bound is not kept. */
+export async function readBody(body: Readable, bounds: BodyBounds): Promise<Uint8Array | "TooLarge" | "Crowded"> {
+  const { contentLength, limit, share } = bounds;
+  if (contentLength !== null && Number(contentLength) > limit) return "TooLarge";
+  const { chunks, complete, crowded } = await collect(body, limit, share);
+  if (crowded) return "Crowded";
+  return complete ? join(chunks) : "TooLarge";
 }
 
 /** Most handlers read no more than the body, so the rest is made when it is asked for. */

@@ -22,6 +22,7 @@ import { type Collected, replay } from "./body.js";
 import { type ErrorContext, toConnectError } from "./boundary.js";
 import type { Exchange } from "./exchange.js";
 import { clampDeadline, MAX_OPEN_BODY_BYTES, MAX_TIMEOUT_MS } from "./guard.js";
+import { type BodyRoom, within } from "./body-room.js";
 import { bodyOf, type Head } from "./head.js";
 import { jsonOptions } from "./json.js";
 import { Lifetime } from "./lifetime.js";
@@ -36,6 +37,7 @@ import { asClientFault, blameClient, isUndecodable } from "./undecodable.js";
 export interface RpcOptions {
   readonly surfaces: readonly Surface[];
   readonly maxBodyBytes: number;
+  readonly bodyRoom: BodyRoom;
   /** Aborted with a ConnectError when the server stops. */
   readonly shutdownSignal: AbortSignal;
   readonly standing: Standing;
@@ -110,11 +112,12 @@ export function createRpcTable(options: RpcOptions): RpcTable {
           const contextValues = createContextValues().set(actorKey, actor);
           return route(bounded(handler, limit), { admission, exchange, head, body, contextValues });
         };
-        const routeRead = (read: Collected): Promise<void> => fallBack(replay(read, exchange.body));
+        const share = options.bodyRoom.shareOf(exchange);
+        const routeRead = (read: Collected): Promise<void> => fallBack(replay(read, exchange.body, share));
         const plan = options.fastPaths ? planCall(exchange, head, limit) : undefined;
-        if (plan && unaryCall) return unaryCall.serve(plan, { exchange, head, actor }, routeRead);
-        if (plan?.format === grpc && sharedCall) return sharedCall.serve(plan, { exchange, head, actor }, admission, routeRead);
-        return fallBack(bodyOf(exchange.body));
+        if (plan && unaryCall) return unaryCall.serve(plan, { exchange, head, actor, share }, routeRead);
+        if (plan?.format === grpc && sharedCall) return sharedCall.serve(plan, { exchange, head, actor, share }, admission, routeRead);
+        return fallBack(within(share, bodyOf(exchange.body)));
       },
     });
   }

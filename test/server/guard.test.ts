@@ -5,8 +5,9 @@ import {
   foreignPage,
   hostOf,
   isFormContentType,
-  isTooDeep,
+  jsonExcess,
   MAX_JSON_DEPTH,
+  MAX_JSON_VALUES,
 } from "../../src/server/guard.js";
 
 describe("hostOf", () => {
@@ -118,24 +119,31 @@ describe("clampDeadline", () => {
   });
 });
 
-describe("isTooDeep", () => {
+describe("jsonExcess", () => {
+  it("counts members and items outside strings", () => {
+    const many = (count: number) => Buffer.from(`{"job_ids":[${"null,".repeat(count)}null]}`);
+    expect(jsonExcess(many(MAX_JSON_VALUES - 2))).toBeUndefined();
+    expect(jsonExcess(many(MAX_JSON_VALUES - 1))).toBe("holds more than 250000 values");
+    expect(jsonExcess(Buffer.from(JSON.stringify({ a: ",".repeat(MAX_JSON_VALUES) })))).toBeUndefined();
+  });
+
   const deep = (levels: number): Uint8Array => Buffer.from("[".repeat(levels) + "]".repeat(levels));
 
   it("counts objects and arrays", () => {
-    expect(isTooDeep(deep(MAX_JSON_DEPTH))).toBe(false);
-    expect(isTooDeep(deep(MAX_JSON_DEPTH + 1))).toBe(true);
-    expect(isTooDeep(Buffer.from('{"a":'.repeat(MAX_JSON_DEPTH + 1)))).toBe(true);
+    expect(jsonExcess(deep(MAX_JSON_DEPTH))).toBeUndefined();
+    expect(jsonExcess(deep(MAX_JSON_DEPTH + 1))).toMatch(/deeper/);
+    expect(jsonExcess(Buffer.from('{"a":'.repeat(MAX_JSON_DEPTH + 1)))).toMatch(/deeper/);
   });
 
   it("does not count brackets in strings, also after escaped quotes", () => {
-    expect(isTooDeep(Buffer.from(JSON.stringify({ a: `"\\"${"[".repeat(1000)}` })))).toBe(false);
+    expect(jsonExcess(Buffer.from(JSON.stringify({ a: `"\\"${"[".repeat(1000)}` })))).toBeUndefined();
   });
 
   it("counts again after a string has ended", () => {
-    expect(isTooDeep(Buffer.from(`["a\\\\",${"[".repeat(MAX_JSON_DEPTH)}`))).toBe(true);
+    expect(jsonExcess(Buffer.from(`["a\\\\",${"[".repeat(MAX_JSON_DEPTH)}`))).toMatch(/deeper/);
   });
 
   it("forgets what was closed", () => {
-    expect(isTooDeep(Buffer.from(`[${"[],".repeat(1000)}[]]`))).toBe(false);
+    expect(jsonExcess(Buffer.from(`[${"[],".repeat(1000)}[]]`))).toBeUndefined();
   });
 });

@@ -1,5 +1,6 @@
 /** How a call is answered, decided by its head. */
 
+import type { BodyShare } from "../body-room.js";
 import type { Actor } from "../../core/job.js";
 import type { Exchange } from "../exchange.js";
 import type { Head } from "../head.js";
@@ -14,6 +15,8 @@ export interface Incoming {
   readonly head: Head;
   /** Absent for calls that need no credential. */
   readonly actor: Actor | undefined;
+  /** What its body takes of the room for all. */
+  readonly share: BodyShare;
 }
 
 export interface CallPlan {

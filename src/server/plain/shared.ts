@@ -48,8 +48,8 @@ export class SharedCall {
     admission: Admission | undefined,
     fallBack: (read: Collected) => Promise<void>,
   ): Promise<void> {
-    const { exchange, actor } = call;
-    const read = await collect(exchange.body, plan.maxBodyBytes);
+    const { exchange, actor, share } = call;
+    const read = await collect(exchange.body, plan.maxBodyBytes, share);
     const request = requestOf(read, plan.format, call.head, this.messages);
     if (request === undefined || actor === undefined || !(exchange instanceof Http2Exchange)) return fallBack(read);
     const { shutdownSignal, standing, log } = this.options;

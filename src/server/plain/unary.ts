@@ -38,8 +38,8 @@ export class UnaryCall {
 
   /** Resolves when the call is answered; by `fallBack`, with what was read of its body, where the router has to. */
   async serve(plan: CallPlan, call: Incoming, fallBack: (read: Collected) => Promise<void>): Promise<void> {
-    const { exchange, head } = call;
-    const read = await collect(exchange.body, plan.maxBodyBytes);
+    const { exchange, head, share } = call;
+    const read = await collect(exchange.body, plan.maxBodyBytes, share);
     const { format } = plan;
     const request = requestOf(read, format, head, this.messages);
     if (request === undefined) return fallBack(read);

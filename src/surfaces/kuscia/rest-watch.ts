@@ -58,7 +58,7 @@ function unbindable(message: string): RestResponse {
 }
 
 function refuseWatch(refusal: Refusal): RestResponse {
-  return refusal.kind === "TooDeep" ? unbindable(refusal.message) : refuse(refusal);
+  return refusal.kind === "Unreadable" ? unbindable(refusal.message) : refuse(refusal);
 }
 
 async function* lines(hub: Hub, watch: WatchJobRequest, request: RestRequest): AsyncGenerator<string> {

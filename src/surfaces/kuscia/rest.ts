@@ -88,7 +88,7 @@ export function unaryRoute(call: KusciaCall, log: Logger): RestRoute {
 const REFUSALS = {
   Unauthenticated: () => ({ status: 401, headers: {}, body: "" }),
   TooLarge: (message) => statusResponse(413, { code: ErrorCode.KusciaAPIErrRequestValidate, message }, "json"),
-  TooDeep: (message) => statusResponse(200, undecodable(message), "json"),
+  Unreadable: (message) => statusResponse(200, undecodable(message), "json"),
   ContentType: (message) => statusResponse(415, undecodable(message), "json"),
   TooMany: (message) => statusResponse(429, undecodable(message), "json"),
 } as const satisfies Record<Refusal["kind"], (message: string) => RestResponse>;
