@@ -183,6 +183,33 @@ describe("a watcher that does not read", () => {
   });
 });
 
+describe("a watcher that opens while more jobs change than it may lag behind with", () => {
+  test.each(["Present", "After"] as const)("misses nothing, from %s on", async (kind) => {
+    await Promise.all(Array.from({ length: 250 }, (_, i) => submit(`there-${i}`)));
+    const narrow = new WatchHub({ pool: store.pool, heartbeatMs: 60_000, queueSize: 5, onFault: (error) => faults.push(error) });
+    const hints = listenerFor(narrow);
+    await hints.start();
+    const eager = new Watcher(MASTER, narrow);
+    await eager.until(isHeartbeat);
+    const start = kind === "Present" ? ({ kind } as const) : ({ kind, revision: 1n } as const);
+    const watcher = new Watcher(MASTER, narrow, { start });
+    const first = await watcher.next();
+    // One page of the opening is out; the hub tells these to both, to the other one by one.
+    for (let i = 0; i < 8; i++) {
+      await submit(`flood-${i}`);
+      await eager.until((item) => isFrame(item) && item.view.job.jobId === `flood-${i}`);
+    }
+    const items = [first, ...(await watcher.until(isHeartbeat))].filter((item) => item !== undefined);
+    expect(items.filter(isHeartbeat)).toHaveLength(1);
+    const told = items.filter(isFrame).map((frame) => frame.view.job.jobId);
+    expect(told.filter((jobId) => jobId.startsWith("flood"))).toEqual(Array.from({ length: 8 }, (_, i) => `flood-${i}`));
+    await submit("after");
+    expect(nameOf((await watcher.next()) ?? { kind: "Heartbeat", revision: 0n })).toMatch(/^Added after/);
+    await narrow.stop();
+    await hints.stop();
+  });
+});
+
 test("a client that leaves is forgotten at once", async () => {
   const watcher = new Watcher();
   await watcher.until(isHeartbeat);
