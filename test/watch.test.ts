@@ -300,6 +300,7 @@ describe("a watch that goes on", () => {
     for (const [revision, message] of [
       [1n, /history up to revision 2 is not kept any more; watch without resume_revision/],
       [1_000n, /revision 1000 is not known here/],
+      [2n ** 63n - 1n, /revision 9223372036854775807 is not known here/],
     ] as const) {
       const watcher = new Watcher(MASTER, hub, { start: { kind: "After", revision } });
       expect(await watcher.next()).toEqual({ kind: "Error", message: expect.stringMatching(message), revision: 0n });
