@@ -75,7 +75,7 @@ export class Writer {
       patienceMs: 20_000,
       ...options,
     };
-    this.#commits = new Commits((commit) => options.onCommit?.(commit));
+    this.#commits = new Commits((commit) => this.#tell(commit));
   }
 
   /** Whether the revision is the last one of a batch of ours. A notification may be faster than the batch's own answer. */
@@ -99,6 +99,15 @@ export class Writer {
   async close(): Promise<void> {
     this.#closed = true;
     await this.#running;
+  }
+
+  /** What is saved is saved, whatever becomes of who hears of it: a failure here must not have the batch written again. */
+  #tell(commit: Commit): void {
+    try {
+      this.#options.onCommit?.(commit);
+    } catch (error) {
+      this.#options.onFault?.(error);
+    }
   }
 
   #enqueue(request: Write["request"], bytes: number): Promise<unknown> {
