@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Actor } from "../src/core/job.js";
 import { command } from "../src/core/moves/commands.js";
 import { Listener } from "../src/store/listen.js";
-import { type JobFrame, type WatchFilter, WatchHub, type WatchItem, watchItems, type WatchOptions } from "../src/watch.js";
+import { type JobFrame, type OpenWatch, type WatchFilter, WatchHub, type WatchItem, watchItems, type WatchOptions } from "../src/watch.js";
 import { MASTER } from "./core/fixtures.js";
 import { jobNamed, openTestStore, type TestStore } from "./store/fixtures.js";
 
@@ -226,6 +226,40 @@ test("a heartbeat after each quiet period", async () => {
   for (let i = 0; i < 3; i++) expect((await watcher.next())?.kind).toBe("Heartbeat");
   await quick.stop();
   expect(await watcher.next()).toBeUndefined();
+});
+
+test("a heartbeat never tells a revision whose frame is still to come, whoever looks in between", async () => {
+  const quick = new WatchHub({ pool: store.pool, heartbeatMs: 20, onFault: (error) => faults.push(error) });
+  store.onCommit = (commit) => quick.take(commit);
+  const { signal } = new AbortController();
+  let woken = (): void => undefined;
+  const wake = (): Promise<void> => new Promise((resolve) => (woken = resolve));
+  const filter = { jobIds: new Set(["second"]), domain: null, states: null };
+  const watch = quick.open({ actor: MASTER, signal, filter }, () => woken());
+  const taken: WatchItem[] = [];
+  const take = (): void => {
+    for (let item = watch.next(); item; item = watch.next()) taken.push(item);
+  };
+  const other: OpenWatch = quick.open({ actor: MASTER, signal }, () => {
+    // The first of two jobs has been published.
+    for (let item = other.next(); item; item = other.next()) if (isFrame(item)) take();
+  });
+  other.next();
+  while (taken.length === 0) {
+    take();
+    await wake();
+    take();
+  }
+  // The next heartbeat is due, and not taken.
+  await wake();
+  // Both jobs are of one commit.
+  await Promise.all([submit("first"), submit("second")]);
+  take();
+  const frame = taken.findIndex(isFrame);
+  const { revision } = taken[frame] ?? { revision: 0n };
+  expect(frame).toBeGreaterThan(0);
+  expect(taken.slice(0, frame).every((item) => item.revision < revision)).toBe(true);
+  await quick.stop();
 });
 
 test("the LISTEN connection is killed: the watch goes on and misses nothing", async () => {
