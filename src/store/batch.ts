@@ -121,7 +121,7 @@ export class Writer {
       this.#queue.push({ request, bytes, since: this.#options.now(), settle, whole: false, rounds: 0 });
       this.#queuedBytes += bytes;
       this.#running ??= this.#run();
-      if (this.#queue.length === this.#options.secondLaneFrom) this.#onAdded?.();
+      if (this.#queue.length >= this.#options.secondLaneFrom) this.#onAdded?.();
     });
   }
 
@@ -137,12 +137,12 @@ export class Writer {
       if (batch.length > 0) {
         const lane = this.#batch(batch).finally(() => underWay.delete(lane));
         underWay.add(lane);
-      } else await Promise.race([...underWay, this.#added()]);
+      } else await Promise.race(underWay.size < LANES ? [...underWay, this.#added()] : underWay);
     }
     this.#running = undefined;
   }
 
-  /** Resolves when writes have come in, so that another lane may be opened. */
+  /** Resolves when a write has come in that another lane may be opened for: those before it may all be of busy jobs. */
   #added(): Promise<void> {
     return new Promise((resolve) => {
       this.#onAdded = resolve;

@@ -101,6 +101,25 @@ test("a write that was saved is answered as such, though who is told of the comm
   await deaf.close();
 });
 
+test("writes of one job that cannot be saved now, however many, do not hold up those of others", async () => {
+  for (const jobId of ["stuck", "free"]) await submit(jobNamed(jobId));
+  const writer = store.secondWriter();
+  const write = (jobId: string) => writer.change({ target: { jobId }, touch: "whole", move: (draft, now) => command(draft, "Suspend", { ...suspend, now }) });
+  const holder = await store.pool.connect();
+  await holder.query("begin");
+  await holder.query("select 1 from jobs where job_id = 'stuck' for update");
+  const stuck = [write("stuck")];
+  const waits = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+  while ((await store.query(waits)).length === 0);
+  for (let i = 0; i < 40; i++) stuck.push(write("stuck"));
+  // In a turn of its own: the writer has looked at what came before, and found nothing to do.
+  await new Promise((resolve) => setImmediate(resolve));
+  await write("free");
+  await holder.query("rollback");
+  holder.release();
+  await Promise.all(stuck);
+});
+
 test("two processes that change one job at once both take effect, one after the other", async () => {
   await submit(jobNamed("contended"));
   const others = Array.from({ length: 4 }, () => store.secondWriter());
