@@ -161,7 +161,8 @@ describe("a watcher that does not read", () => {
     await hints.start();
     const watcher = new Watcher(MASTER, narrow);
     await watcher.until(isHeartbeat);
-    const other = new Watcher();
+    // Of the same hub, so what it has heard has been put before the other too.
+    const other = new Watcher(MASTER, narrow);
     await other.until(isHeartbeat);
     for (let i = 0; i < 8; i++) {
       await submit(`flood-${i}`);
