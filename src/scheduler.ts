@@ -59,7 +59,9 @@ export class Scheduler implements Service {
   /** Attempts that the runner holds for us, with what is being told about each, in order. */
   readonly #held = new Map<string, { readonly attempt: Attempt; reports: Promise<void> }>();
   readonly #stopAsked = new Set<string>();
-  readonly #claiming = new Map<string, Promise<void>>();
+  readonly #claiming = new Map<string, Promise<{ refused: boolean }>>();
+  /** Claims that were under way when a round came by, so that it has not tried them. */
+  readonly #passedBy = new Set<string>();
   /** Some task was refused for want of room. */
   #crowded = false;
   #open = false;
@@ -137,37 +139,44 @@ export class Scheduler implements Service {
   /** Never fails: what cannot be claimed now is looked for again. */
   async #claim(open: OpenTask): Promise<void> {
     const key = tryOf(open.jobUid, open.task.index, open.task.attempt);
-    if (this.#claiming.has(key)) return;
-    const claiming = this.#tryClaim(open).finally(() => this.#claiming.delete(key));
+    if (this.#claiming.has(key)) return void this.#passedBy.add(key);
+    const claiming = this.#tryClaim(open);
     this.#claiming.set(key, claiming);
-    await claiming;
+    const { refused } = await claiming;
+    this.#claiming.delete(key);
+    // The room that the round came for may be what was missing.
+    if (this.#passedBy.delete(key) && refused) this.poke();
   }
 
-  async #tryClaim(open: OpenTask): Promise<void> {
+  /** `refused` where there is no room for the task now. */
+  async #tryClaim(open: OpenTask): Promise<{ refused: boolean }> {
     const { runner, writer } = this.#options;
     const { jobUid, task } = open;
     const target = { target: { uid: jobUid }, touch: task.index } as const;
     const foreign = task.parties.find((party) => !runner.serves(party.domain));
+    let refused = false;
     try {
       if (foreign) {
         const message = `no runner serves domain "${foreign.domain}"`;
-        if (task.message === message) return;
+        if (task.message === message) return { refused: false };
         const move = { taskIndex: task.index, reason: "WaitingRunner", message } as const;
-        return await writer.change({ ...target, move: (draft, now) => waitForRoom(draft, { ...move, now }) });
+        await writer.change({ ...target, move: (draft, now) => waitForRoom(draft, { ...move, now }) });
+        return { refused: false };
       }
       const launch = await this.#launches.build(open);
       const reservation = await runner.reserve(launch);
       if (!reservation.granted) {
         this.#crowded = true;
-        if (task.message === reservation.message) return;
+        refused = true;
+        if (task.message === reservation.message) return { refused };
         const move = { taskIndex: task.index, reason: "WaitingResources", message: reservation.message } as const;
-        return await writer.change({ ...target, move: (draft, now) => waitForRoom(draft, { ...move, now }) });
-      }
-      await this.#saveClaim(open, launch, reservation.instances);
+        await writer.change({ ...target, move: (draft, now) => waitForRoom(draft, { ...move, now }) });
+      } else await this.#saveClaim(open, launch, reservation.instances);
     } catch (error) {
       // Claimed elsewhere, stopped or deleted meanwhile: the state is right as it is.
       if (!(error instanceof JobError) || error.reason === "Internal") this.#options.onFault(error);
     }
+    return { refused };
   }
 
   async #saveClaim(

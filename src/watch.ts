@@ -114,8 +114,7 @@ export class WatchHub implements Hub {
   take(commit: Commit): void {
     if (this.#isIdle()) return;
     if (commit.changes === null || commit.first !== this.#position + 1n) return this.poke();
-    this.#position = commit.last;
-    this.#publish(commit.changes.map(frameFromChange));
+    this.#publish(commit.changes.map(frameFromChange), commit.last);
   }
 
   #isIdle(): boolean {
@@ -134,8 +133,7 @@ export class WatchHub implements Hub {
         this.#position = changes.revision > changes.floor ? changes.revision : changes.floor;
         return;
       }
-      this.#position = changes.revision;
-      this.#publish(changes.jobs.map(frameFromChange));
+      this.#publish(changes.jobs.map(frameFromChange), changes.revision);
       if (!changes.more) return;
     }
   }
@@ -156,7 +154,8 @@ export class WatchHub implements Hub {
     this.#stale = false;
   }
 
-  #publish(frames: readonly JobFrame[]): void {
+  /** The position moves last: a watcher that is looked at from another one's `wake` may not have its own frames yet. */
+  #publish(frames: readonly JobFrame[], upTo: bigint): void {
     for (const frame of frames) {
       const { jobId, domains } = frame.view.job;
       for (const subscription of this.#others) subscription.push(frame);
@@ -166,6 +165,7 @@ export class WatchHub implements Hub {
         for (const subscription of this.#byDomain.get(domain) ?? []) subscription.push(frame);
       }
     }
+    this.#position = upTo;
   }
 
   #fail(message: string): void {

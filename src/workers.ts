@@ -1,7 +1,7 @@
 /**
  * Several processes on one port. The primary owns what there must be once: the embedded Postgres, the runner and its
  * scheduler. Workers serve, each with an engine of its own on the same database; they find each other's commits as those
- * of any other server. The system hands each connection to one of them.
+ * of any other server. The primary takes each connection and hands it to one of them in turn.
  *
  * A worker that ends by itself is replaced. Workers end with their primary, however that ends.
  */
@@ -53,13 +53,15 @@ export async function startWorkers({ count, registry, env, log }: WorkersOptions
   let asked = 0;
   const counting = new Map<number, (metrics: Metrics) => void>();
   const all = (): Worker[] => Object.values(cluster.workers ?? {}).filter((worker) => worker !== undefined);
+  /** A worker may be gone before that is noticed here; its exit is told then. */
+  const send = (worker: Worker, message: Message): void => void worker.send(message, () => undefined);
 
   /** The metrics of all processes, added up; a worker that does not answer in time is left out. */
   async function sum(): Promise<string> {
     const answers = all().map(async (worker) => {
       const id = (asked += 1);
       const answer = new Promise<Metrics>((resolve) => counting.set(id, resolve));
-      worker.send({ kind: "count", id } satisfies Message);
+      send(worker, { kind: "count", id });
       const late = delay(COUNT_MS, []);
       return Promise.race([answer, late]).finally(() => counting.delete(id));
     });
@@ -75,7 +77,7 @@ export async function startWorkers({ count, registry, env, log }: WorkersOptions
         if (message.kind === "serving") resolve({ url: message.url, also: message.also });
         else if (message.kind === "counted") counting.get(message.id)?.(message.metrics);
         else if (message.kind === "sum") {
-          void sum().then((text) => worker.isConnected() && worker.send({ kind: "summed", id: message.id, text } satisfies Message));
+          void sum().then((text) => send(worker, { kind: "summed", id: message.id, text }));
         }
       });
       worker.on("exit", (code, signal) => reject(new Error(`a worker ended before it served (${signal ?? `code ${code}`})`)));
@@ -126,7 +128,8 @@ export function primaryOf(registry: Registry): Primary | undefined {
   if (!cluster.isWorker) return undefined;
   const waiting = new Map<number, (text: string) => void>();
   let asked = 0;
-  const send = (message: Message): void => void (process.connected && process.send?.(message));
+  // A primary that is gone is noticed by the end of the tie to it.
+  const send = (message: Message): void => void process.send?.(message, undefined, undefined, () => undefined);
   process.on("message", (message: unknown) => {
     if (!isMessage(message)) return;
     if (message.kind === "summed") waiting.get(message.id)?.(message.text);

@@ -45,13 +45,13 @@ afterEach(async () => {
   expect(faults).toEqual([]);
 });
 
-async function schedule(runner: FakeRunner): Promise<Scheduler> {
+async function schedule(runner: FakeRunner, leaseMs = 30_000): Promise<Scheduler> {
   const scheduler = new Scheduler({
     pool: store.pool,
     writer: store.writer,
     runner,
     now: () => now(),
-    leaseMs: 30_000,
+    leaseMs,
     history: { maxAgeMs: 3_600_000, maxEvents: 1_000_000 },
     approvalMs: 60_000,
     onFault: (error) => faults.push(error),
@@ -150,6 +150,35 @@ test("without room the task says what it waits for, and starts when there is roo
   runner.full = null;
   scheduler.poke();
   await runner.startOf("a");
+});
+
+test("room that is freed while a refusal is being saved is not overlooked", async () => {
+  const runner = new FakeRunner();
+  // No ticker makes a round before the test is over.
+  const scheduler = await schedule(runner, 3_600_000);
+  await submit("holds");
+  await runner.startOf("a");
+  // Refused, and told so to the store, which takes its time.
+  const change = store.writer.change.bind(store.writer);
+  let save = (): void => undefined;
+  const saving = new Promise<void>((resolve) => (save = resolve));
+  let refused = (): void => undefined;
+  const refusal = new Promise<void>((resolve) => (refused = resolve));
+  vi.spyOn(store.writer, "change").mockImplementationOnce(async (request) => {
+    refused();
+    await saving;
+    return change(request);
+  });
+  runner.full = "no room";
+  await submit("waits");
+  await refusal;
+  // A round in between finds it being claimed.
+  await scheduler.runOnce();
+  runner.full = null;
+  runner.end(FAILURE);
+  await jobWhen("holds", isIn("Failed"));
+  save();
+  await runner.startOf("a", 2);
 });
 
 test("a domain that no runner serves is named", async () => {

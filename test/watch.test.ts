@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Actor } from "../src/core/job.js";
 import { command } from "../src/core/moves/commands.js";
 import { Listener } from "../src/store/listen.js";
-import { type JobFrame, type WatchFilter, WatchHub, type WatchItem, watchItems, type WatchOptions } from "../src/watch.js";
+import { type JobFrame, type OpenWatch, type WatchFilter, WatchHub, type WatchItem, watchItems, type WatchOptions } from "../src/watch.js";
 import { MASTER } from "./core/fixtures.js";
 import { jobNamed, openTestStore, type TestStore } from "./store/fixtures.js";
 
@@ -161,7 +161,8 @@ describe("a watcher that does not read", () => {
     await hints.start();
     const watcher = new Watcher(MASTER, narrow);
     await watcher.until(isHeartbeat);
-    const other = new Watcher();
+    // Of the same hub, so what it has heard has been put before the other too.
+    const other = new Watcher(MASTER, narrow);
     await other.until(isHeartbeat);
     for (let i = 0; i < 8; i++) {
       await submit(`flood-${i}`);
@@ -183,6 +184,33 @@ describe("a watcher that does not read", () => {
   });
 });
 
+describe("a watcher that opens while more jobs change than it may lag behind with", () => {
+  test.each(["Present", "After"] as const)("misses nothing, from %s on", async (kind) => {
+    await Promise.all(Array.from({ length: 250 }, (_, i) => submit(`there-${i}`)));
+    const narrow = new WatchHub({ pool: store.pool, heartbeatMs: 60_000, queueSize: 5, onFault: (error) => faults.push(error) });
+    const hints = listenerFor(narrow);
+    await hints.start();
+    const eager = new Watcher(MASTER, narrow);
+    await eager.until(isHeartbeat);
+    const start = kind === "Present" ? ({ kind } as const) : ({ kind, revision: 1n } as const);
+    const watcher = new Watcher(MASTER, narrow, { start });
+    const first = await watcher.next();
+    // One page of the opening is out; the hub tells these to both, to the other one by one.
+    for (let i = 0; i < 8; i++) {
+      await submit(`flood-${i}`);
+      await eager.until((item) => isFrame(item) && item.view.job.jobId === `flood-${i}`);
+    }
+    const items = [first, ...(await watcher.until(isHeartbeat))].filter((item) => item !== undefined);
+    expect(items.filter(isHeartbeat)).toHaveLength(1);
+    const told = items.filter(isFrame).map((frame) => frame.view.job.jobId);
+    expect(told.filter((jobId) => jobId.startsWith("flood"))).toEqual(Array.from({ length: 8 }, (_, i) => `flood-${i}`));
+    await submit("after");
+    expect(nameOf((await watcher.next()) ?? { kind: "Heartbeat", revision: 0n })).toMatch(/^Added after/);
+    await narrow.stop();
+    await hints.stop();
+  });
+});
+
 test("a client that leaves is forgotten at once", async () => {
   const watcher = new Watcher();
   await watcher.until(isHeartbeat);
@@ -199,6 +227,40 @@ test("a heartbeat after each quiet period", async () => {
   for (let i = 0; i < 3; i++) expect((await watcher.next())?.kind).toBe("Heartbeat");
   await quick.stop();
   expect(await watcher.next()).toBeUndefined();
+});
+
+test("a heartbeat never tells a revision whose frame is still to come, whoever looks in between", async () => {
+  const quick = new WatchHub({ pool: store.pool, heartbeatMs: 20, onFault: (error) => faults.push(error) });
+  store.onCommit = (commit) => quick.take(commit);
+  const { signal } = new AbortController();
+  let woken = (): void => undefined;
+  const wake = (): Promise<void> => new Promise((resolve) => (woken = resolve));
+  const filter = { jobIds: new Set(["second"]), domain: null, states: null };
+  const watch = quick.open({ actor: MASTER, signal, filter }, () => woken());
+  const taken: WatchItem[] = [];
+  const take = (): void => {
+    for (let item = watch.next(); item; item = watch.next()) taken.push(item);
+  };
+  const other: OpenWatch = quick.open({ actor: MASTER, signal }, () => {
+    // The first of two jobs has been published.
+    for (let item = other.next(); item; item = other.next()) if (isFrame(item)) take();
+  });
+  other.next();
+  while (taken.length === 0) {
+    take();
+    await wake();
+    take();
+  }
+  // The next heartbeat is due, and not taken.
+  await wake();
+  // Both jobs are of one commit.
+  await Promise.all([submit("first"), submit("second")]);
+  take();
+  const frame = taken.findIndex(isFrame);
+  const { revision } = taken[frame] ?? { revision: 0n };
+  expect(frame).toBeGreaterThan(0);
+  expect(taken.slice(0, frame).every((item) => item.revision < revision)).toBe(true);
+  await quick.stop();
 });
 
 test("the LISTEN connection is killed: the watch goes on and misses nothing", async () => {
@@ -273,6 +335,7 @@ describe("a watch that goes on", () => {
     for (const [revision, message] of [
       [1n, /history up to revision 2 is not kept any more; watch without resume_revision/],
       [1_000n, /revision 1000 is not known here/],
+      [2n ** 63n - 1n, /revision 9223372036854775807 is not known here/],
     ] as const) {
       const watcher = new Watcher(MASTER, hub, { start: { kind: "After", revision } });
       expect(await watcher.next()).toEqual({ kind: "Error", message: expect.stringMatching(message), revision: 0n });

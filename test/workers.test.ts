@@ -2,6 +2,8 @@
 
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { Agent, get } from "node:http";
+import { text } from "node:stream/consumers";
 import { setTimeout as delay } from "node:timers/promises";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
@@ -41,6 +43,11 @@ const childrenOf = (pid: number): number[] =>
     .split("\n")
     .filter((line) => line.includes("muster.js serve"))
     .map((line) => Number.parseInt(line, 10));
+
+const textOf = (path: string, agent: Agent): Promise<string> =>
+  new Promise((resolve, reject) => {
+    get(`${server.url}${path}`, { agent }, (response) => void text(response).then(resolve, reject)).on("error", reject);
+  });
 
 const isThere = (pid: number): boolean => {
   try {
@@ -89,6 +96,28 @@ test("the counters are those of all processes together", async () => {
   for (let i = 0; i < 6; i++) await (await fetch(`${server.url}/version`, { headers: { connection: "close" } })).text();
   expect(await count()).toBe(before + 6);
   expect(await count()).toBe(before + 6);
+});
+
+test("a worker whose end the primary has not noticed yet costs the counters its own share alone", async () => {
+  // Both serve from the start, and connections go to them in turn, so each has two of these.
+  const agents = Array.from({ length: 4 }, () => new Agent({ keepAlive: true, maxSockets: 1 }));
+  for (const agent of agents) await textOf("/version", agent);
+  const [victim = 0] = childrenOf(server.pid);
+  process.kill(server.pid, "SIGSTOP");
+  let counters: Promise<string>;
+  try {
+    process.kill(victim, "SIGKILL");
+    await until(() => !isThere(victim));
+    counters = Promise.any(agents.slice(0, 2).map((agent) => textOf("/metrics", agent)));
+    // The worker that is left has passed the question on by the time it answers what came after it.
+    await Promise.any([counters, ...agents.slice(2).map((agent) => textOf("/version", agent))]);
+  } finally {
+    process.kill(server.pid, "SIGCONT");
+  }
+  expect(await counters).toContain("muster_requests_total");
+  await until(() => childrenOf(server.pid).length === 2 && !childrenOf(server.pid).includes(victim));
+  for (const agent of agents) agent.destroy();
+  await runsToItsEnd("counted");
 });
 
 test("a worker that is killed is replaced", async () => {

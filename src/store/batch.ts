@@ -75,7 +75,7 @@ export class Writer {
       patienceMs: 20_000,
       ...options,
     };
-    this.#commits = new Commits((commit) => options.onCommit?.(commit));
+    this.#commits = new Commits((commit) => this.#tell(commit));
   }
 
   /** Whether the revision is the last one of a batch of ours. A notification may be faster than the batch's own answer. */
@@ -101,6 +101,15 @@ export class Writer {
     await this.#running;
   }
 
+  /** What is saved is saved, whatever becomes of who hears of it: a failure here must not have the batch written again. */
+  #tell(commit: Commit): void {
+    try {
+      this.#options.onCommit?.(commit);
+    } catch (error) {
+      this.#options.onFault?.(error);
+    }
+  }
+
   #enqueue(request: Write["request"], bytes: number): Promise<unknown> {
     if (this.#closed) return Promise.reject(new JobError("Unavailable", "the server is stopping"));
     const { queueSize, queueBytes } = this.#options;
@@ -112,7 +121,7 @@ export class Writer {
       this.#queue.push({ request, bytes, since: this.#options.now(), settle, whole: false, rounds: 0 });
       this.#queuedBytes += bytes;
       this.#running ??= this.#run();
-      if (this.#queue.length === this.#options.secondLaneFrom) this.#onAdded?.();
+      if (this.#queue.length >= this.#options.secondLaneFrom) this.#onAdded?.();
     });
   }
 
@@ -128,12 +137,12 @@ export class Writer {
       if (batch.length > 0) {
         const lane = this.#batch(batch).finally(() => underWay.delete(lane));
         underWay.add(lane);
-      } else await Promise.race([...underWay, this.#added()]);
+      } else await Promise.race(underWay.size < LANES ? [...underWay, this.#added()] : underWay);
     }
     this.#running = undefined;
   }
 
-  /** Resolves when writes have come in, so that another lane may be opened. */
+  /** Resolves when a write has come in that another lane may be opened for: those before it may all be of busy jobs. */
   #added(): Promise<void> {
     return new Promise((resolve) => {
       this.#onAdded = resolve;

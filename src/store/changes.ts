@@ -73,8 +73,12 @@ select json_build_object(
   'tasks', (select json_agg(t order by t.job_uid, t.idx) from changed c join tasks t on t.job_uid = c.uid)
 ) as answer`;
 
+/** What a bigint of Postgres can hold. */
+const LAST_REVISION = 2n ** 63n - 1n;
+
+/** `revision` may be any that a client can name. */
 export async function changesAfter(pool: Pool, revision: bigint, window: bigint): Promise<Changes> {
-  const end = revision + window;
+  const end = revision > LAST_REVISION - window ? LAST_REVISION : revision + window;
   const rows = await read<{ answer: Answer }>(pool, CHANGES, [revision.toString(), end.toString()]);
   const answer = rows[0]?.answer;
   const tasksOf = groupBy(answer?.tasks ?? [], (row) => row.job_uid);

@@ -73,7 +73,9 @@ export async function pruneEvents(pool: Pool, { maxAgeMs, maxEvents }: HistoryBo
     ), gone as (
       delete from events where revision <= (select revision from old) returning revision
     ), forgotten as (
-      delete from tombstones where deleted_at < now() - $1 * interval '1 millisecond'
+      -- Not before the last of its events, whose time is another clock's.
+      delete from tombstones t where deleted_at < now() - $1 * interval '1 millisecond'
+        and not exists (select from events e where e.job_uid = t.job_uid)
     ), answered as (
       delete from requests where made_at < now() - $1 * interval '1 millisecond'
     ), moved as (

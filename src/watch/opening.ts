@@ -1,7 +1,8 @@
 /**
  * What a watch begins with, until it has caught up with the hub: the jobs that are there, the history after a revision, or
  * nothing. It is read page by page, as fast as the watcher takes it. When it is over, everything up to `covered` has been
- * told, and what the hub has kept meanwhile follows without a gap or a repeat: `rest` drops or trims what a page had.
+ * told, and what the hub has kept meanwhile follows without a gap or a repeat: `rest` drops or trims what a page had. Where
+ * the hub had to keep too much meanwhile, it keeps nothing, and the opening is asked on for what has changed since.
  */
 
 import { maySee } from "../core/access.js";
@@ -17,7 +18,7 @@ export type OpeningPage =
   | { readonly kind: "Failed"; readonly message: string };
 
 export interface Opening {
-  /** The next page. After `Over` or `Failed` nothing more is asked. */
+  /** The next page; after `Over`, what has changed since. After `Failed` nothing more is asked. */
   load(): Promise<OpeningPage>;
   /** A frame of the hub as this watcher needs it; undefined where the opening contained it. */
   rest(frame: JobFrame): JobFrame | undefined;
@@ -103,7 +104,7 @@ class Present implements Opening {
 
   async #named(jobIds: readonly string[]): Promise<OpeningPage> {
     const [only] = this.#pages;
-    if (only) return { kind: "Over", revision: only.revision };
+    if (only) return this.#over(only.revision);
     const { revision, views } = await viewsByJobId(this.pool, jobIds);
     // Jobs of these names that are made later come as changes, whatever their uids.
     return this.#framesOf(views, LAST_UID, revision);
@@ -126,8 +127,8 @@ class Present implements Opening {
   }
 
   async #over(revision: bigint): Promise<OpeningPage> {
-    if (this.#pages.every((page) => page.revision === revision)) return { kind: "Over", revision };
     this.#catchUp = new CatchUp(this.pool, revision);
+    if (this.#pages.every((page) => page.revision === revision)) return { kind: "Over", revision };
     return this.#changed(this.#catchUp);
   }
 
@@ -138,7 +139,7 @@ class Present implements Opening {
   }
 
   rest(frame: JobFrame): JobFrame | undefined {
-    const rest = this.#catchUp ? this.#catchUp.rest(frame) : trimmed(frame, this.#end?.revision ?? 0n);
+    const rest = this.#catchUp ? this.#catchUp.rest(frame) : frame;
     return rest && this.#beyondPage(rest);
   }
 

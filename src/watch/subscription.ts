@@ -30,6 +30,8 @@ export class Subscription {
   #pageIndex = 0;
   #loading = false;
   #opened = false;
+  /** More jobs changed during the opening than may wait: the opening has to read on before it is over. */
+  #missed = false;
   /** Told as the next Heartbeat. */
   #heartbeat: bigint | "latest" | undefined;
   #failure: string | undefined;
@@ -70,7 +72,7 @@ export class Subscription {
   }
 
   push(frame: JobFrame): void {
-    if (this.#ended || this.#failure !== undefined || !this.#wants(frame)) return;
+    if (this.#ended || this.#failure !== undefined || this.#missed || !this.#wants(frame)) return;
     const { uid } = frame.view.job;
     const waiting = this.#queue.get(uid);
     if (waiting) {
@@ -78,6 +80,9 @@ export class Subscription {
       this.#queue.delete(uid);
       const kind = waiting.kind === "Added" && frame.kind === "Modified" ? "Added" : frame.kind;
       this.#queue.set(uid, { ...frame, kind, from: waiting.from });
+    } else if (this.#queue.size >= this.#options.queueSize && !this.#opened) {
+      this.#missed = true;
+      this.#queue.clear();
     } else if (this.#queue.size >= this.#options.queueSize) {
       const { queueSize } = this.#options;
       this.fail(`the watch is more than ${queueSize} jobs behind; watch again, with resume_revision where this event has a revision`);
@@ -178,7 +183,11 @@ export class Subscription {
         this.#reached = 0n;
         return this.fail(page.message);
       }
-      if (page.kind === "Over") {
+      if (page.kind === "Over" && this.#missed) {
+        // All that was missed is visible to the next page, which is asked for from here on.
+        this.#missed = false;
+        this.#page = [];
+      } else if (page.kind === "Over") {
         this.#opened = true;
         this.#heartbeat = page.revision;
       } else {

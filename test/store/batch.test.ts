@@ -6,6 +6,7 @@ import { DEFAULT_LIMITS } from "../../src/core/dag.js";
 import { createJobs } from "../../src/jobs.js";
 import { createImages } from "../../src/images.js";
 import { attemptEnded, claim } from "../../src/core/moves/tasks.js";
+import { Writer } from "../../src/store/batch.js";
 import { pruneImageContents } from "../../src/store/images.js";
 import { MASTER, party, taskOf } from "../core/fixtures.js";
 import { IMAGE, jobNamed, openTestStore, type TestStore } from "./fixtures.js";
@@ -80,6 +81,43 @@ test("a write that the database refuses fails alone", async () => {
   expect(results.map((result) => result.status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
   expect(results[1]).toMatchObject({ reason: { reason: "Internal" } });
   expect(await store.query("select uid from jobs where job_id = any ('{well-1,well-2}')")).toHaveLength(2);
+});
+
+test("a write that was saved is answered as such, though who is told of the commit fails", async () => {
+  await submit(jobNamed("unheard"));
+  const faults: unknown[] = [];
+  const fault = new Error("cannot hear");
+  const deaf = new Writer({
+    pool: store.pool,
+    now: Date.now,
+    onCommit: () => {
+      throw fault;
+    },
+    onFault: (error) => faults.push(error),
+  });
+  await deaf.change({ target: { jobId: "unheard" }, touch: "whole", move: (draft, now) => command(draft, "Delete", { ...suspend, now }) });
+  expect(await store.query("select 1 from jobs where job_id = 'unheard'")).toEqual([]);
+  expect(faults).toEqual([fault]);
+  await deaf.close();
+});
+
+test("writes of one job that cannot be saved now, however many, do not hold up those of others", async () => {
+  for (const jobId of ["stuck", "free"]) await submit(jobNamed(jobId));
+  const writer = store.secondWriter();
+  const write = (jobId: string) => writer.change({ target: { jobId }, touch: "whole", move: (draft, now) => command(draft, "Suspend", { ...suspend, now }) });
+  const holder = await store.pool.connect();
+  await holder.query("begin");
+  await holder.query("select 1 from jobs where job_id = 'stuck' for update");
+  const stuck = [write("stuck")];
+  const waits = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+  while ((await store.query(waits)).length === 0);
+  for (let i = 0; i < 40; i++) stuck.push(write("stuck"));
+  // In a turn of its own: the writer has looked at what came before, and found nothing to do.
+  await new Promise((resolve) => setImmediate(resolve));
+  await write("free");
+  await holder.query("rollback");
+  holder.release();
+  await Promise.all(stuck);
 });
 
 test("two processes that change one job at once both take effect, one after the other", async () => {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { changesAfter } from "../../src/store/changes.js";
 import { eventsAfter, eventsOfJob, newestRevision, pruneEvents } from "../../src/store/events.js";
 import { MASTER } from "../core/fixtures.js";
 import { jobNamed, openTestStore, type TestStore } from "./fixtures.js";
@@ -32,6 +33,17 @@ test("history older than its age is pruned as a prefix, and how far is remembere
   expect(await newestRevision(store.pool)).toBe(newest);
   expect(await store.query("select 1 from tombstones")).toEqual([]);
   expect((await store.jobs.query("old", MASTER)).job).toMatchObject({ state: "Cancelled", message: "cancelled by master: enough" });
+});
+
+test("the last state of a deleted job is kept as long as its history, whatever the clocks of the servers say", async () => {
+  await store.jobs.submit({ definition: jobNamed("skewed"), surface: "test" }, MASTER);
+  const before = await newestRevision(store.pool);
+  await store.jobs.command("Delete", "skewed", MASTER, "");
+  // Events have the time of the server that made them, tombstones that of the database.
+  await store.query("update tombstones set deleted_at = now() - interval '2 hours'");
+  expect(await pruneEvents(store.pool, olderThan(HOUR), 1_000)).toBe(0);
+  const { jobs } = await changesAfter(store.pool, before, 100n);
+  expect(jobs.map(({ view, deleted }) => [view.job.jobId, deleted])).toEqual([["skewed", true]]);
 });
 
 test("history beyond the number of events that are kept is pruned, however young it is", async () => {

@@ -9,6 +9,7 @@ import {
   type WatchJobEventResponse,
   WatchJobEventResponseSchema,
   type WatchJobRequest,
+  WatchJobRequestSchema,
 } from "../../../gen/kuscia/proto/api/v1alpha1/kusciaapi/job_pb.js";
 import { DOMAIN_ID } from "../../core/dag.js";
 import { invalid, JobError } from "../../core/error.js";
@@ -23,6 +24,7 @@ import {
   watchItems,
   type WatchStart,
 } from "../../watch.js";
+import { checkText } from "../../text.js";
 import { checkChosen } from "./names.js";
 import { jobStatusFromView } from "./translate.js";
 
@@ -45,6 +47,7 @@ export interface WatchTerms {
 
 /** Throws InvalidArgument. */
 export function termsOf(request: WatchJobRequest): WatchTerms {
+  checkText(WatchJobRequestSchema, request);
   const { timeoutSeconds, jobIds, domain, states } = request;
   if (timeoutSeconds < 0n || timeoutSeconds > MAX_TIMEOUT_SECONDS) {
     throw invalid("timeout_seconds", `must be between 0 and ${MAX_TIMEOUT_SECONDS}, got ${timeoutSeconds}`);

@@ -88,6 +88,7 @@ describe.each(Object.entries(TRANSPORTS))("WatchJob over %s", (_name, transport)
       [{ states: ["Running", "Nope"] }, /^states\[1\]: must be one of AwaitingApproval, .*, got "Nope"$/],
       [{ jobIds: ["a", ""] }, /^job_ids\[1\]: must not be empty$/],
       [{ jobIds: Array.from({ length: 1001 }, (_, i) => `j-${i}`) }, /^job_ids: must be at most 1000, got 1001$/],
+      [{ jobIds: ["good", "bad\0"] }, /^job_ids\[1\]: must not contain U\+0000 or a lone surrogate$/],
       [{ domain: "No Domain" }, /^domain: must be a domain id, got "No Domain"$/],
       [{ resumeRevision: -1n }, /^resume_revision: must not be negative, got -1$/],
     ];
