@@ -1,20 +1,20 @@
 /**
  * Databases with a long history: copies of a job that has really run, made by SQL, with all that the store keeps of it.
- * Uids are in the order of the jobs' numbers and older than any that a server makes now.
+ * What lists find jobs by differs from copy to copy (see varied.ts). Uids are older than any that a server makes now.
  */
 
 import type { Bench } from "./bench.js";
 import { createBody, JOB_SERVICE, USUAL } from "./job.js";
 import type { CallsLoad } from "./load/calls.js";
-import { ID_DIGITS } from "./load/messages.js";
 import { startNoop } from "./muster.js";
 import { startPart } from "./parts.js";
 import { type Connection, openConnection } from "./postgres.js";
+import { uuidOf, VARIED_COLUMNS, variedRows } from "./varied.js";
 
 /** By size, since lines may share what nobody writes to. */
 const filled = new Map<string, Promise<string>>();
 
-/** The URL of a database with so many finished jobs, `bench-000000000` and on. `purpose` tells who shares it. */
+/** The URL of a database with so many ended jobs, `bench-000000000` and on. `purpose` tells who shares it. */
 export function filledDatabase(bench: Bench, jobs: number, purpose: string): Promise<string> {
   const name = `filled_${purpose}_${jobs}`;
   const known = filled.get(name);
@@ -26,6 +26,9 @@ export function filledDatabase(bench: Bench, jobs: number, purpose: string): Pro
 
 const CHUNK = 20_000;
 
+/** The youngest: fewer than a server keeps (`history-events`), so that it has none to remove while it is measured. */
+const KEPT_EVENTS = 4_000_000;
+
 async function fill(bench: Bench, name: string, jobs: number): Promise<string> {
   const begin = performance.now();
   const databaseUrl = await runOneJob(bench, name);
@@ -34,7 +37,7 @@ async function fill(bench: Bench, name: string, jobs: number): Promise<string> {
     await client.query("set synchronous_commit = off");
     const [pattern] = await client.query<{ uid: string }>("select uid from jobs");
     if (!pattern) throw new Error("the job to copy is missing");
-    const copies = await copyStatements(client, pattern.uid);
+    const copies = await copyStatements(client, pattern.uid, jobs);
     for (let from = 0; from < jobs; from += CHUNK) {
       for (const text of copies) await client.query(text, [from, Math.min(from + CHUNK, jobs) - 1]);
     }
@@ -42,6 +45,7 @@ async function fill(bench: Bench, name: string, jobs: number): Promise<string> {
     for (const { table } of await tablesOfJobs(client)) {
       await client.query(`delete from "${table}" where "${table === "jobs" ? "uid" : "job_uid"}" = $1`, [pattern.uid]);
     }
+    await client.query("update history set floor = coalesce((select min(revision) - 1 from events), 0)");
     await client.query("vacuum analyze");
   } finally {
     await client.end();
@@ -74,36 +78,41 @@ async function tablesOfJobs(client: Connection): Promise<{ table: string; column
   );
 }
 
-/** Rows of the pattern under the ids of the jobs with numbers from $1 to $2. */
-async function copyStatements(client: Connection, patternUid: string): Promise<string[]> {
+/** What jobs are found by: rows that the jobs' own tell. */
+const ENTRIES = "job_entries";
+
+/** Rows of the pattern under the ids of the jobs with places from $1 to $2. */
+async function copyStatements(client: Connection, patternUid: string, jobs: number): Promise<string[]> {
+  const varied = variedRows(jobs, Date.now());
   const statements: string[] = [];
   for (const { table, columns } of await tablesOfJobs(client)) {
     const key = table === "jobs" ? "uid" : "job_uid";
     const [own] = await client.query<{ count: number }>(`select count(*)::int from "${table}" where "${key}" = '${patternUid}'`);
-    if (!own || own.count === 0) continue;
-    const values = columns.map((column) => valueOf(column, column === key, own.count));
+    if (!own || own.count === 0 || table === ENTRIES) continue;
+    const values = columns.map((column) => valueOf(table, column, column === key, own.count));
     const order = columns.includes("revision") ? "revision" : "ctid";
     statements.push(
       `insert into "${table}" (${columns.map((column) => `"${column}"`).join(", ")})
-       select ${values.join(", ")} from generate_series($1::bigint, $2::bigint) n,
+       select ${values.join(", ")} from (${varied}) v,
          (select *, row_number() over (order by "${order}") - 1 as place from "${table}" where "${key}" = '${patternUid}') p
-       order by n, place`,
+       ${table === "events" ? `where v.n >= ${jobs - Math.floor(KEPT_EVENTS / own.count)}` : ""}
+       order by v.n, p.place`,
     );
   }
+  statements.push(
+    `insert into ${ENTRIES} (list, standing, updated_at, duration_rank, job_uid)
+     select l.list, j.state || '/' || j.shown, j.updated_at, j.duration_rank, j.uid
+     from (${varied}) v join jobs j on j.uid = ${uuidOf("0")} cross join unnest(j.lists) as l(list) order by 1, 2`,
+  );
   return statements;
 }
 
-const JOB_ID = `'bench-' || lpad(n::text, ${ID_DIGITS}, '0')`;
-/** A uuid of version 7 of a year ago, one job a millisecond. */
-const uuidOf = (place: string): string =>
-  `(lpad(to_hex(1735689600000 + n), 12, '0') || '70008' || lpad(to_hex(${place}), 3, '0') || lpad(to_hex(n), 12, '0'))::uuid`;
-
-function valueOf(column: string, isJob: boolean, rowsOfJob: number): string {
+function valueOf(table: string, column: string, isJob: boolean, rowsOfJob: number): string {
   if (isJob) return uuidOf("0");
-  if (column === "uid") return uuidOf("place + 1");
-  if (column === "job_id") return JOB_ID;
-  if (column === "task_id") return `${JOB_ID} || '-' || place`;
+  if (column === "uid") return uuidOf("p.place + 1");
+  if (column === "job_id") return "v.job_id";
+  if (column === "task_id") return "v.job_id || '-' || p.place";
   // Above the pattern's own, which are gone in the end.
-  if (column === "revision") return `1000 + n * ${rowsOfJob} + place`;
-  return `p."${column}"`;
+  if (column === "revision") return `1000 + v.n * ${rowsOfJob} + p.place`;
+  return (table === "jobs" ? VARIED_COLUMNS[column] : undefined) ?? `p."${column}"`;
 }

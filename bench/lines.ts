@@ -3,6 +3,7 @@
 import type { Line } from "./line.js";
 import { create } from "./lines/create.js";
 import { dag } from "./lines/dag.js";
+import { kylin, listed, lists } from "./lines/lists.js";
 import { noop } from "./lines/noop.js";
 import { psi } from "./lines/psi.js";
 import { growth, memory, query } from "./lines/stored.js";
@@ -20,6 +21,9 @@ export const LINES: readonly Line[] = [
   fanout,
   noop,
   growth,
+  lists,
+  kylin,
+  listed,
   dag,
   memory,
   psi,

@@ -17,7 +17,7 @@ import type { OneByOne } from "./one-by-one-pg.js";
 const run = promisify(execFile);
 
 /** Tables that CreateJob writes. */
-const TABLES = ["jobs", "tasks", "task_inputs", "events"] as const;
+const TABLES = ["jobs", "job_entries", "tasks", "task_inputs", "events"] as const;
 
 /** `:n` is the job's number. In its order, as the uids of the product are in the order of their time. */
 const UID = "lpad(to_hex(:n::bigint), 32, '0')::uuid";

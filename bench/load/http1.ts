@@ -86,3 +86,8 @@ export function encodePost(url: string, path: string, body: Buffer): Buffer {
   ];
   return Buffer.concat([Buffer.from(`${lines.join("\r\n")}\r\n\r\n`), body]);
 }
+
+/** A GET of JSON; a path holds its parameters. */
+export function encodeGet(url: string, path: string): Buffer {
+  return Buffer.from(`GET ${path} HTTP/1.1\r\nhost: ${new URL(url).host}\r\naccept: application/json\r\n\r\n`);
+}
