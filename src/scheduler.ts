@@ -65,6 +65,7 @@ export class Scheduler implements Service {
   /** Some task was refused for want of room. */
   #crowded = false;
   #open = false;
+  #tidying: Promise<void> | undefined;
   #stopped = false;
 
   constructor(options: SchedulerOptions) {
@@ -90,17 +91,18 @@ export class Scheduler implements Service {
     const open = await openAttempts(pool, runner.id);
     for (const attempt of open) this.#hold(attempt);
     await runner.adopt(open);
-    // A folder that cannot be cleared is no reason not to serve.
-    await this.tidy().catch(this.#options.onFault);
     for (const ticker of this.#tickers) await ticker.start();
     this.#open = true;
     this.poke();
+    // Not waited for: there may be much to forget, and a folder that cannot be cleared is no reason not to serve.
+    this.#tidying = this.tidy().catch(this.#options.onFault);
   }
 
   /** Ends the loops and tells what the runner has reported so far. Running attempts go on without us. */
   async stop(): Promise<void> {
     this.#stopped = true;
     await Promise.all(this.#tickers.map((ticker) => ticker.stop()));
+    await this.#tidying;
     await this.#round.stop();
     await Promise.all(this.#claiming.values());
     await this.#options.runner.close();
@@ -328,7 +330,7 @@ export class Scheduler implements Service {
   /** Forgets what is over: old history, unused image contents, folders of deleted jobs. */
   async tidy(): Promise<void> {
     const { pool, runner, history } = this.#options;
-    while ((await pruneEvents(pool, history, 10_000)) >= 10_000) await delay(10);
+    while (!this.#stopped && (await pruneEvents(pool, history, 10_000)) >= 10_000) await delay(10);
     await pruneImageContents(pool);
     await runner.sweep((jobUids) => presentJobs(pool, jobUids));
   }

@@ -46,6 +46,8 @@ export interface WorkersOptions {
 
 const RESTART_MS = 500;
 const COUNT_MS = 2_000;
+/** Longer than a worker needs to drain and to have its last writes answered. */
+const STOP_MS = 40_000;
 
 /** Resolves when all serve. Rejects where one ends before that. */
 export async function startWorkers({ count, registry, env, log }: WorkersOptions): Promise<Workers> {
@@ -80,6 +82,8 @@ export async function startWorkers({ count, registry, env, log }: WorkersOptions
           void sum().then((text) => send(worker, { kind: "summed", id: message.id, text }));
         }
       });
+      // It could not be started, or not be told something; its end is told as well.
+      worker.on("error", reject);
       worker.on("exit", (code, signal) => reject(new Error(`a worker ended before it served (${signal ?? `code ${code}`})`)));
     });
   }
@@ -99,7 +103,9 @@ export async function startWorkers({ count, registry, env, log }: WorkersOptions
         const ended = new Promise((resolve) => worker.once("exit", resolve));
         if (worker.isDead()) return;
         worker.process.kill("SIGTERM");
+        const late = setTimeout(() => worker.process.kill("SIGKILL"), STOP_MS);
         await ended;
+        clearTimeout(late);
       }),
     );
   }
