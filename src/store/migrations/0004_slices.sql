@@ -24,21 +24,27 @@ begin
       select j.*, (j.job_id = any (ids) or j.uid = any (uids) or (j.counts ->> 'total')::int <= whole_below) as whole
       from asked a join jobs j on j.uid = a.uid
     ),
+    -- Of the jobs that are not read whole: named one by one, so that each is looked up by its key.
+    wanted as materialized (
+      select p.uid, p.idx from heads h join parts p on p.uid = h.uid where not h.whole
+      union
+      select d.job_uid, n.idx from heads h join parts p on p.uid = h.uid
+        join tasks d on d.job_uid = p.uid and d.idx = p.idx cross join unnest(d.dependents) as n(idx)
+      where not h.whole
+      union
+      -- As many ready tasks as these moves can start: the free slots and one for each task that ends.
+      select h.uid, r.idx from heads h cross join lateral (
+        select t.idx from tasks t
+        where t.job_uid = h.uid and t.state = 'Pending' and not t.live and t.waiting_on = 0
+        order by t.priority desc, t.idx
+        limit greatest(0, h.max_parallelism - (h.counts ->> 'live')::int) + (select count(*) from parts p where p.uid = h.uid)
+      ) r
+      where not h.whole
+    ),
     touched as materialized (
       select t.* from heads h join tasks t on t.job_uid = h.uid where h.whole
       union all
-      select t.* from heads h join tasks t on t.job_uid = h.uid and t.idx in (
-        select p.idx from parts p where p.uid = h.uid
-        union select unnest(d.dependents) from parts p join tasks d on d.job_uid = p.uid and d.idx = p.idx where p.uid = h.uid
-        union (
-          -- As many ready tasks as these moves can start: the free slots and one for each task that ends.
-          select r.idx from tasks r
-          where r.job_uid = h.uid and r.state = 'Pending' and not r.live and r.waiting_on = 0
-          order by r.priority desc, r.idx
-          limit greatest(0, h.max_parallelism - (h.counts ->> 'live')::int) + (select count(*) from parts p where p.uid = h.uid)
-        )
-      )
-      where not h.whole
+      select t.* from wanted w join tasks t on t.job_uid = w.uid and t.idx = w.idx
     )
     select json_build_object(
       'jobs', (select json_agg(h) from heads h),
