@@ -246,7 +246,8 @@ function checkStatuses(object: JobObject): void {
       expect(count("RUNNING") + count("DISCARDED")).toBe(0);
       break;
     case "ERROR":
-      expect(count("ERROR")).toBeGreaterThan(0);
+      // A job that was told to stop ends as Failed, though its last task may have succeeded meanwhile.
+      expect(count("ERROR") > 0 || count("FINISHED") === all.length).toBe(true);
       expect(count("DISCARDED") + count("STOPPED")).toBe(0);
       break;
     default:
