@@ -162,14 +162,27 @@ async function start(
   return { url, broken };
 }
 
+/** With the last worker its listening socket goes; a port that the system chose must be asked for by its number then. */
+function portsKept({ listen, listenGrpc }: Config, url: string, also: string | undefined): string[] {
+  const kept = (flag: string, address: Address | null, at: string | undefined): string[] =>
+    address?.port !== 0 || at === undefined ? [] : [flag, `${nameInUrl(address.host)}:${new URL(at).port}`];
+  return [...kept("--listen", listen, url), ...kept("--listen-grpc", listenGrpc, also)];
+}
+
 async function forkWorkers(
-  { workers: count }: Config,
+  config: Config,
   log: Log,
   { metrics }: Engine,
   connectionString: string,
   onStop: OnStop,
 ): Promise<{ url: string; also: string | undefined }> {
-  const workers = await startWorkers({ count, registry: metrics.registry, env: { DATABASE_URL: connectionString }, log });
+  const workers = await startWorkers({
+    count: config.workers,
+    registry: metrics.registry,
+    env: { DATABASE_URL: connectionString },
+    laterArguments: ({ url, also }) => portsKept(config, url, also),
+    log,
+  });
   onStop(() => workers.stop());
   return workers;
 }
@@ -277,5 +290,9 @@ function openTls(files: TlsFiles, log: Log): () => TlsMaterial {
 function urlOf(scheme: "http" | "https", { host, port }: Address): string {
   const wildcard = host === "0.0.0.0" || host === "::";
   const name = wildcard || (isLoopback(host) && host !== "::1") ? "127.0.0.1" : host;
-  return `${scheme}://${name.includes(":") ? `[${name}]` : name}:${port}`;
+  return `${scheme}://${nameInUrl(name)}:${port}`;
+}
+
+function nameInUrl(host: string): string {
+  return host.includes(":") ? `[${host}]` : host;
 }

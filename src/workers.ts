@@ -41,6 +41,8 @@ export interface WorkersOptions {
   readonly registry: Registry;
   /** Environment variables that the workers need beside the primary's. */
   readonly env: Readonly<Record<string, string>>;
+  /** Further arguments of workers that are started later, once it is known where the first ones serve. */
+  readonly laterArguments: (serving: { readonly url: string; readonly also: string | undefined }) => readonly string[];
   readonly log: Log;
 }
 
@@ -50,7 +52,7 @@ const COUNT_MS = 2_000;
 const STOP_MS = 40_000;
 
 /** Resolves when all serve. Rejects where one ends before that. */
-export async function startWorkers({ count, registry, env, log }: WorkersOptions): Promise<Workers> {
+export async function startWorkers({ count, registry, env, laterArguments, log }: WorkersOptions): Promise<Workers> {
   let stopping = false;
   let asked = 0;
   const counting = new Map<number, (metrics: Metrics) => void>();
@@ -113,6 +115,7 @@ export async function startWorkers({ count, registry, env, log }: WorkersOptions
   try {
     const [first] = await Promise.all(Array.from({ length: count }, start));
     if (!first) throw new Error("there are no workers");
+    cluster.setupPrimary({ args: [...process.argv.slice(2), ...laterArguments(first)] });
     return { ...first, stop };
   } catch (error) {
     await stop();
