@@ -6,7 +6,6 @@ import { invalid, JobError, quoted } from "./core/error.js";
 import { type AppImage, imageNotFound } from "./core/image.js";
 import { checkCommands, type ImageCommands } from "./core/image-commands.js";
 import type { Actor } from "./core/job.js";
-import { canonicalJson } from "./jobs.js";
 import { deleteImage, imagesByName, imagesPage, type StoredImage, writeImage } from "./store/images.js";
 import type { Pool } from "./store/pool.js";
 
@@ -126,4 +125,13 @@ function nameFromToken(token: string): string {
     // Falls through to the one answer for every bad token.
   }
   throw invalid("page_token", "is not a token that this server gave");
+}
+
+/** Equal contents give equal text: keys in order at every level. */
+function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_key, inner: unknown) =>
+    typeof inner === "object" && inner !== null && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : inner,
+  );
 }

@@ -6,6 +6,7 @@
 import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { v7 as uuid, validate as isUuid } from "uuid";
 import { checkCommand, checkSubmit, maySee, type PartyCommands } from "./core/access.js";
+import { contentOf } from "./core/content.js";
 import { checkDefinition, domainsOf, type Limits } from "./core/dag.js";
 import { invalid, JobError, jobNotFound, quoted } from "./core/error.js";
 import { templateForRole } from "./core/image.js";
@@ -249,49 +250,4 @@ function resolveLaunches(
     });
     return { imageDigest: resolved.digest, replicas };
   });
-}
-
-/** Equal definitions give equal text. A list of values, since their names would only make it longer. */
-function contentOf(definition: JobDefinition): string {
-  const { jobId, initiator, maxParallelism, scheduleMode, customFields, tasks, ...rest } = definition;
-  const fields = Object.entries(customFields).sort(([one], [other]) => (one < other ? -1 : 1));
-  return JSON.stringify([jobId, initiator, maxParallelism, scheduleMode, fields, tasks.map(contentOfTask), nothing(rest)]);
-}
-
-function contentOfTask(task: TaskRequest): unknown[] {
-  const { alias, taskId, appImage, parties, dependencies, inputConfig, priority, tolerable, schedule, retry, runTimeoutSeconds, ...rest } = task;
-  return [
-    alias,
-    taskId,
-    appImage,
-    parties.map(({ domain, role, resources, bandwidthLimits, ...more }) => [
-      domain,
-      role,
-      resources && [resources.cpu, resources.memory, resources.bandwidth],
-      bandwidthLimits.map(({ destination, kbps }) => [destination, kbps]),
-      nothing(more),
-    ]),
-    dependencies,
-    inputConfig,
-    priority,
-    tolerable,
-    schedule && [schedule.taskTimeoutSeconds, schedule.resourceReservedSeconds, schedule.resourceReallocationIntervalSeconds],
-    [retry.maxAttempts, retry.backoffSeconds],
-    runTimeoutSeconds,
-    nothing(rest),
-  ];
-}
-
-/** A field that is added to a definition does not compile here until it is part of the content. */
-function nothing(_rest: Record<string, never>): 0 {
-  return 0;
-}
-
-/** Equal contents give equal text: keys in order at every level. */
-export function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_key, inner: unknown) =>
-    typeof inner === "object" && inner !== null && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : inner,
-  );
 }

@@ -5,7 +5,7 @@
  */
 
 import { type JobError, invalid, quoted } from "./error.js";
-import { DEFAULT_SCHEDULE, type JobDefinition, type PartyDefinition, type TaskDefinition } from "./job.js";
+import { DEFAULT_SCHEDULE, type JobDefinition, type PartyDefinition, type Task, type TaskDefinition } from "./job.js";
 import { parseQuantity } from "./quantity.js";
 
 export interface Limits {
@@ -224,6 +224,30 @@ export function planTasks(
     }
   });
   return plan;
+}
+
+/**
+ * Each task after all that it depends on. Of those that could come next always the first in the definition, so the order
+ * never changes.
+ */
+export function inDependencyOrder(tasks: readonly Task[]): readonly Task[] {
+  const open = new Map(tasks.map((task) => [task.index, new Set(task.definition.dependencies).size]));
+  const byIndex = new Map(tasks.map((task) => [task.index, task]));
+  const ready = new Set(tasks.filter((task) => open.get(task.index) === 0).map((task) => task.index));
+  const ordered: Task[] = [];
+  while (ready.size > 0) {
+    const index = Math.min(...ready);
+    ready.delete(index);
+    const task = byIndex.get(index);
+    if (!task) continue;
+    ordered.push(task);
+    for (const dependent of task.dependents) {
+      const left = (open.get(dependent) ?? 0) - 1;
+      open.set(dependent, left);
+      if (left === 0) ready.add(dependent);
+    }
+  }
+  return ordered;
 }
 
 /** Every domain that takes part, the initiator first, each once. */

@@ -91,6 +91,10 @@ export interface FieldEquals {
   readonly ignoreCase?: boolean;
 }
 
+/** Custom fields by which a job belongs to a flow, or to a schedule. */
+export const FLOW_FIELD = "flow_id";
+export const SCHEDULE_FIELD = "schedule_id";
+
 /** Every part that is given must hold; a part that is left out, or an empty list, asks for nothing. */
 export interface JobFilter {
   readonly initiator?: string;
@@ -105,9 +109,9 @@ export interface JobFilter {
   readonly nameContains?: string;
   /** Several on one key can hold only where they are equal. */
   readonly customFields?: readonly FieldEquals[];
-  /** The custom field `flow_id`. */
+  /** The custom field `FLOW_FIELD`. */
   readonly flowId?: string;
-  /** The custom field `schedule_id`. */
+  /** The custom field `SCHEDULE_FIELD`. */
   readonly scheduleId?: string;
   readonly created?: TimeRange;
   readonly updated?: TimeRange;

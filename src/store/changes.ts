@@ -1,6 +1,7 @@
 /** What the hub reads: the jobs that changed in a window of revisions, as they are now, in one statement. */
 
 import type { JobView } from "../core/job.js";
+import { NEWEST_REVISION } from "./events.js";
 import { type Pool, read } from "./pool.js";
 import type { OpenTask } from "./work.js";
 import { groupBy, type JobRow, jobFromRow, type TaskRow, taskFromRow } from "./rows.js";
@@ -64,7 +65,7 @@ with changed as (
 )
 select json_build_object(
   'floor', (select floor from history)::text,
-  'newest', greatest((select max(revision) from events), (select floor from history))::text,
+  'newest', ${NEWEST_REVISION},
   'changed', (select json_agg(json_build_object(
       'uid', c.uid, 'first', c.first::text, 'last', c.last::text, 'created', c.created, 'deleted', c.deleted,
       'job', (select to_json(j) from jobs j where j.uid = c.uid),

@@ -39,11 +39,15 @@ export async function eventsOfJob(pool: Pool, jobUid: string, after: bigint, lim
   return (await read<Row>(pool, text, [jobUid, after.toString(), limit])).map(eventFromRow);
 }
 
+/** SQL of the newest revision that is visible. */
+export const NEWEST_REVISION =
+  "greatest((select coalesce(max(revision), 0) from events), (select floor from history))::text";
+
 /** The newest revision that is visible. */
 export async function newestRevision(pool: Pool): Promise<bigint> {
   const rows = await read<{ revision: string }>(
     pool,
-    "select greatest((select coalesce(max(revision), 0) from events), (select floor from history))::text as revision",
+    `select ${NEWEST_REVISION} as revision`,
     [],
   );
   return BigInt(rows[0]?.revision ?? 0);

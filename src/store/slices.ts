@@ -1,5 +1,5 @@
 /**
- * Reads what a batch of moves needs, in one statement as of one moment (`load_slices` of the first migration): heads of
+ * Reads what a batch of moves needs, in one statement as of one moment (`load_slices`, a function in the database): heads of
  * jobs, the tasks that the moves can touch, the open attempts of those tasks, and for new jobs the images and names that
  * their rules ask about.
  */

@@ -1,6 +1,7 @@
 /** Reads jobs as callers see them: a job with its tasks, all as of one moment. */
 
 import type { Actor, JobRecord, JobState, JobView, Verb } from "../core/job.js";
+import { NEWEST_REVISION } from "./events.js";
 import { type Pool, read } from "./pool.js";
 import { groupBy, type JobRow, jobFromRow, type TaskRow, taskFromRow } from "./rows.js";
 
@@ -37,7 +38,7 @@ const RECORD = `,
 const VIEW_OF = (heads: string, more = ""): string => `
 with heads as (${heads})
 select json_build_object(
-  'revision', greatest((select max(revision) from events), (select floor from history))::text,
+  'revision', ${NEWEST_REVISION},
   'jobs', (select json_agg(h order by h.uid) from heads h),
   'tasks', (select json_agg(t order by t.job_uid, t.idx) from tasks t join heads h on h.uid = t.job_uid)${more}
 ) as answer`;
@@ -101,7 +102,7 @@ export interface Newest {
 /** Both as of one moment. */
 export async function newest(pool: Pool): Promise<Newest> {
   const text = `select (select uid from jobs order by uid desc limit 1) as uid,
-    greatest((select coalesce(max(revision), 0) from events), (select floor from history))::text as revision`;
+    ${NEWEST_REVISION} as revision`;
   const rows = await read<{ uid: string | null; revision: string }>(pool, text, []);
   return { uid: rows[0]?.uid ?? FIRST_UID, revision: BigInt(rows[0]?.revision ?? 0) };
 }

@@ -5,7 +5,6 @@
  * the hub had to keep too much meanwhile, it keeps nothing, and the opening is asked on for what has changed since.
  */
 
-import { maySee } from "../core/access.js";
 import { changesAfter } from "../store/changes.js";
 import { newestRevision } from "../store/events.js";
 import type { Pool } from "../store/pool.js";
@@ -17,6 +16,7 @@ export type OpeningPage =
   | { readonly kind: "Over"; readonly revision: bigint }
   | { readonly kind: "Failed"; readonly message: string };
 
+/** What the watcher may see and wants of it is decided by its subscription. */
 export interface Opening {
   /** The next page; after `Over`, what has changed since. After `Failed` nothing more is asked. */
   load(): Promise<OpeningPage>;
@@ -121,8 +121,7 @@ class Present implements Opening {
 
   #framesOf(views: readonly JobFrame["view"][], lastUid: string, revision: bigint): OpeningPage {
     this.#pages.push({ lastUid, revision });
-    const visible = views.filter((view) => maySee(this.options.actor, view.job));
-    const frames = visible.map((view) => ({ kind: "Added", from: 0n, revision, view, inSnapshot: true }) as const);
+    const frames = views.map((view) => ({ kind: "Added", from: 0n, revision, view, inSnapshot: true }) as const);
     return { kind: "Frames", frames };
   }
 

@@ -97,7 +97,7 @@ export function appRoot(attempt: string): string {
   return join(attempt, "root");
 }
 
-/** Where a path of an image lies for the app: `/work/a` is `root/work/a`; no path leads out of `root`. */
+/** Where a path of an image lies for the app: `/app/a` is `root/app/a`; no path leads out of `root`. */
 export function rebase(attempt: string, workingDir: string, path: string): string {
   return join(appRoot(attempt), posix.resolve("/", workingDir, path));
 }

@@ -18,13 +18,13 @@ import type {
   RunnerObserver,
   TaskLaunch,
 } from "../../runner.js";
-import { readBoundedLog } from "./bounded-log.mjs";
 import { DomainHomes } from "./domains.js";
 import { endOf, lost, notStarted } from "./end.js";
 import { asFolderName, attemptFolder, makeFolders, uidsIn } from "./folders.js";
 import { Isolation } from "./isolation.js";
 import { keptId } from "./kept-id.js";
 import { findSupervisor, markOf, readExit, readLaunch, writeNotStarted, type ExitFile } from "./launch.js";
+import { logsIn } from "./logs.js";
 import { withDefaults, type LocalRunnerOptions } from "./options.js";
 import { prepareAttempt, NotStartable, type Workshop } from "./prepare.js";
 import { killMembers } from "./processes.mjs";
@@ -184,9 +184,8 @@ class LocalRunner implements Runner {
     if (attempt.stopWanted) await this.#heedStop(attempt);
   }
 
-  async readLog(attempt: Attempt, tailBytes: number): Promise<AttemptLog | null> {
-    const folder = attemptFolder(this.#workshop.attempts, attempt.jobUid, attempt.uid);
-    return readBoundedLog(join(folder, "log"), tailBytes);
+  readLog(attempt: Attempt, tailBytes: number): Promise<AttemptLog | null> {
+    return logsIn(this.#workshop.attempts).readLog(attempt, tailBytes);
   }
 
   async sweep(present: (jobUids: readonly string[]) => Promise<ReadonlySet<string>>): Promise<void> {

@@ -4,7 +4,7 @@
  */
 
 import type { Actor } from "../../core/job.js";
-import { type FieldEquals, type JobFilter, type Standing, standingsOf, type TimeRange } from "../../core/list.js";
+import { type FieldEquals, FLOW_FIELD, type JobFilter, SCHEDULE_FIELD, type Standing, standingsOf, type TimeRange } from "../../core/list.js";
 import { fieldList, initiatorList, partnerList } from "./names.js";
 
 /** Values of a statement, in the order of their `$n`. */
@@ -77,8 +77,8 @@ function isOpen(range: TimeRange | undefined): range is undefined {
 function listsOf(filter: JobFilter, actor: Actor): ListPart[] {
   const { initiator, party, flowId, scheduleId } = filter;
   const fields: FieldEquals[] = [...(filter.customFields ?? [])];
-  if (flowId !== undefined) fields.push({ key: "flow_id", value: flowId });
-  if (scheduleId !== undefined) fields.push({ key: "schedule_id", value: scheduleId });
+  if (flowId !== undefined) fields.push({ key: FLOW_FIELD, value: flowId });
+  if (scheduleId !== undefined) fields.push({ key: SCHEDULE_FIELD, value: scheduleId });
   // What tends to let few jobs through comes first: of long lists the first is scanned.
   const parts = fields.map(fieldPart);
   if (initiator !== undefined) {

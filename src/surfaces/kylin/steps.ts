@@ -1,9 +1,12 @@
 /** The tasks of a job as a sequence of steps: each after all that it depends on, otherwise as the job was written. */
 
+import { inDependencyOrder } from "../../core/dag.js";
 import type { Instant, JobView, Reason, Task } from "../../core/job.js";
 import type { ShownStatus } from "../../core/list.js";
+import type { JobStatus } from "./states.js";
 
-export type StepStatus = "PENDING" | "RUNNING" | "FINISHED" | "ERROR" | "DISCARDED" | "STOPPED";
+/** A step is shown in the words of a job. */
+export type StepStatus = JobStatus;
 
 export interface Step {
   readonly id: string;
@@ -29,7 +32,7 @@ export interface StepObject {
 }
 
 export function stepsOf(view: JobView, shown: ShownStatus): readonly Step[] {
-  const tasks = inOrder(view.tasks);
+  const tasks = inDependencyOrder(view.tasks);
   const statuses = tasks.map((task) => statusOf(task, shown));
   // A job that was stopped or ended between two steps shows that at the next one.
   const halted = shown === "Stopped" ? "STOPPED" : shown === "Error" ? "ERROR" : undefined;
@@ -46,27 +49,6 @@ export function stepsOf(view: JobView, shown: ShownStatus): readonly Step[] {
 /** Two digits, more from the hundredth step on. */
 export function stepId(jobId: string, position: number): string {
   return `${jobId}-${String(position).padStart(2, "0")}`;
-}
-
-/** Of the tasks that could come next always the first in the definition, so the order never changes. */
-export function inOrder(tasks: readonly Task[]): readonly Task[] {
-  const open = new Map(tasks.map((task) => [task.index, new Set(task.definition.dependencies).size]));
-  const byIndex = new Map(tasks.map((task) => [task.index, task]));
-  const ready = new Set(tasks.filter((task) => open.get(task.index) === 0).map((task) => task.index));
-  const ordered: Task[] = [];
-  while (ready.size > 0) {
-    const index = Math.min(...ready);
-    ready.delete(index);
-    const task = byIndex.get(index);
-    if (!task) continue;
-    ordered.push(task);
-    for (const dependent of task.dependents) {
-      const left = (open.get(dependent) ?? 0) - 1;
-      open.set(dependent, left);
-      if (left === 0) ready.add(dependent);
-    }
-  }
-  return ordered;
 }
 
 function statusOf(task: Task, shown: ShownStatus): StepStatus {

@@ -4,7 +4,7 @@
  */
 
 import { actorName, type Instant, type Job, type JobView } from "../../core/job.js";
-import { durationMs, shownStatus, type ShownStatus } from "../../core/list.js";
+import { durationMs, FLOW_FIELD, shownStatus, type ShownStatus } from "../../core/list.js";
 import { JOB_STATUS, type JobStatus } from "./states.js";
 import { seconds, type Step, type StepObject, stepObject, stepsOf, waitedMs } from "./steps.js";
 
@@ -15,7 +15,7 @@ export const CUSTOM_FIELDS = {
   cubeTitle: "kylin.display-cube-name",
   segment: "kylin.segment",
   segmentName: "kylin.segment-name",
-  flow: "flow_id",
+  flow: FLOW_FIELD,
 } as const;
 
 const TYPES = ["BUILD", "MERGE", "REFRESH", "CHECKPOINT", "OPTIMIZE", "TABLE_SAMPLING"] as const;

@@ -22,14 +22,14 @@ describe("what an app is given", () => {
         env: process.env, cwd: process.cwd(), argv: process.argv.slice(1),
         config: fs.readFileSync("conf/app.json", "utf8"), absolute: fs.readFileSync(process.argv[1], "utf8"),
         input: fs.readFileSync(process.env.TASK_INPUT_CONFIG_FILE, "utf8"),
-        outside: fs.existsSync("/work/conf/app.json") || fs.existsSync("/escaped"),
+        outside: fs.existsSync("/app/conf/app.json") || fs.existsSync("/escaped"),
         temporary: fs.statSync(process.env.TMPDIR).isDirectory(), home: fs.statSync(process.env.HOME).isDirectory(),
       }));`;
     const app = script(source, {
       args: ["$(MUSTER_ROOT)/etc/app.json", "$(TASK_ID)", "$$(TASK_ID)", "$(NOBODY)", "; echo `id` && $HOME"],
-      workingDir: "/work",
+      workingDir: "/app",
       configVolumeMounts: [
-        { mountPath: "/work/conf/app.json", subPath: "app" },
+        { mountPath: "/app/conf/app.json", subPath: "app" },
         { mountPath: "/etc/app.json", subPath: "app" },
         { mountPath: "../../../../../../../../escaped", subPath: "app" },
       ],
@@ -53,7 +53,7 @@ describe("what an app is given", () => {
     const seen = JSON.parse(await readFile(join(data, "seen.json"), "utf8"));
     const config = '{"id":"task-1","in":"{\\"a\\":\\"b\\"}","level":"debug"}';
     expect(seen).toEqual({
-      cwd: join(attempt, "root", "work"),
+      cwd: join(attempt, "root", "app"),
       argv: [join(attempt, "root", "etc", "app.json"), "task-1", "$(TASK_ID)", "$(NOBODY)", "; echo `id` && $HOME"],
       config,
       absolute: config,
