@@ -104,7 +104,7 @@ export const listed: Line = {
         baseline: { name: without.name, value: roundsOf(rounds, without).median.value },
         bars: [{ of: "ratio", is: "at least", value: 0.9 }],
         note:
-          "without: table job_entries with its 3 indexes is dropped, and the statements of apply_batch that write it; " +
+          "without: table job_entries with its 3 indexes is dropped, and the statements of save_batch that write it; " +
           `the columns of jobs that lists read stay; a job has 4 entries; ${cpuText(own)}`,
         detail: Object.fromEntries(rounds),
       },

@@ -1,4 +1,4 @@
-/** A migrated database made to do without lists: no `job_entries`, and an `apply_batch` that does not write them. */
+/** A migrated database made to do without lists: no `job_entries`, and a `save_batch` that does not write them. */
 
 import { openConnection } from "../postgres.js";
 
@@ -13,13 +13,13 @@ const WRITES = [
 export async function withoutEntries(databaseUrl: string): Promise<void> {
   const client = await openConnection(databaseUrl);
   try {
-    const [row] = await client.query<{ text: string }>("select pg_get_functiondef('apply_batch'::regproc) as text");
+    const [row] = await client.query<{ text: string }>("select pg_get_functiondef('save_batch'::regproc) as text");
     let text = row?.text ?? "";
     for (const write of WRITES) {
-      if (!write.test(text)) throw new Error(`apply_batch does not write ${ENTRIES} as expected: ${write}`);
+      if (!write.test(text)) throw new Error(`save_batch does not write ${ENTRIES} as expected: ${write}`);
       text = text.replace(write, "");
     }
-    if (text.includes(ENTRIES)) throw new Error(`apply_batch writes ${ENTRIES} elsewhere too`);
+    if (text.includes(ENTRIES)) throw new Error(`save_batch writes ${ENTRIES} elsewhere too`);
     await client.query(text);
     await client.query(`drop table ${ENTRIES}`);
   } finally {

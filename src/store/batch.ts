@@ -6,7 +6,7 @@
  *
  *   read    one statement: the jobs that its writes touch
  *   fold    the moves run in memory, per job in the order of arrival, on one draft per job
- *   save    one statement (`apply_batch`): rows by compare-and-set on the job's version, revisions, events, one NOTIFY
+ *   save    one statement (`save_batch`): rows by compare-and-set on the job's version, revisions, events, one NOTIFY
  *   answer  each write of a job that won hears its own outcome; writes of a job that lost are folded again
  *
  * An outcome is told only after the save, refusals too, since they may rest on a move of the same batch. A failing batch is

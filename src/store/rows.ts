@@ -1,18 +1,16 @@
 /**
- * Rows as JSON and back. The store reads and writes whole rows as JSON objects with the tables' own column names, so one
- * pair of functions per noun is the whole mapping, and both directions stand side by side.
+ * Rows as they are read: JSON objects with the tables' own column names, and one function per noun that makes the value of
+ * it. How rows are saved stands in saved-rows.ts; the types there hold both to the same columns.
  */
 
 import type {
   Actor,
   Attempt,
   AttemptState,
-  CommandRecord,
   Counts,
   DomainStatus,
   Instant,
   Job,
-  JobEvent,
   JobState,
   Party,
   Reason,
@@ -23,9 +21,8 @@ import type {
   Verb,
   Wanted,
 } from "../core/job.js";
-import { durationRank, type ShownStatus, shownStatus } from "../core/list.js";
+import type { ShownStatus } from "../core/list.js";
 import { moved } from "../core/moves/states.js";
-import { listsOfJob } from "./lists/names.js";
 
 /** A timestamptz as Postgres prints it in JSON. */
 type Timestamp = string;
@@ -107,86 +104,10 @@ export interface AttemptRow {
   readonly ended_at: Timestamp | null;
 }
 
-export interface EventRow {
-  readonly job_uid: string;
-  readonly job_id: string;
-  readonly kind: JobEvent["kind"];
-  readonly time: Timestamp;
-  readonly detail: Omit<JobEvent, "kind" | "time">;
-}
-
-function timestamp(at: Instant): Timestamp;
-function timestamp(at: Instant | null): Timestamp | null;
-function timestamp(at: Instant | null): Timestamp | null {
-  return at === null ? null : new Date(at).toISOString();
-}
-
 function instant(text: Timestamp): Instant;
 function instant(text: Timestamp | null): Instant | null;
 function instant(text: Timestamp | null): Instant | null {
   return text === null ? null : Date.parse(text);
-}
-
-export function rowFromJob(job: Job, version: number, updatedAt: Instant): JobRow {
-  return {
-    uid: job.uid,
-    job_id: job.jobId,
-    version,
-    initiator: job.initiator,
-    domains: job.domains,
-    max_parallelism: job.maxParallelism,
-    schedule_mode: job.scheduleMode,
-    custom_fields: job.customFields,
-    content_hash: job.contentHash,
-    surface: job.surface,
-    created_by: job.createdBy,
-    state: job.state,
-    reason: job.reason,
-    message: job.message,
-    since: timestamp(job.since),
-    wanted: job.wanted,
-    cause: job.cause,
-    counts: job.counts,
-    created_at: timestamp(job.createdAt),
-    started_at: timestamp(job.startedAt),
-    ended_at: timestamp(job.endedAt),
-    interrupted_ms: job.interruptedMs,
-    updated_at: timestamp(updatedAt),
-    begun: job.begun,
-    shown: shownStatus(job),
-    lists: listsOfJob(job),
-    duration_rank: durationRank(job),
-  };
-}
-
-type FixedInJob =
-  | "job_id"
-  | "initiator"
-  | "max_parallelism"
-  | "schedule_mode"
-  | "custom_fields"
-  | "content_hash"
-  | "surface"
-  | "created_by"
-  | "created_at"
-  | "lists";
-
-/** As `rowFromTaskChange`. */
-export function rowFromJobChange(job: Job, version: number, updatedAt: Instant): Omit<JobRow, FixedInJob> {
-  const {
-    job_id: _j,
-    initiator: _i,
-    max_parallelism: _m,
-    schedule_mode: _s,
-    custom_fields: _f,
-    content_hash: _h,
-    surface: _l,
-    created_by: _b,
-    created_at: _t,
-    lists: _n,
-    ...change
-  } = rowFromJob(job, version, updatedAt);
-  return change;
 }
 
 export function jobFromRow(row: JobRow): Job {
@@ -218,45 +139,6 @@ export function jobFromRow(row: JobRow): Job {
   };
 }
 
-export function rowFromTask(jobUid: string, task: Task): TaskRow {
-  return {
-    job_uid: jobUid,
-    idx: task.index,
-    alias: task.definition.alias,
-    task_id: task.definition.taskId,
-    definition: task.definition,
-    image_digest: task.imageDigest,
-    priority: task.definition.priority,
-    waiting_on: task.waitingOn,
-    dependents: task.dependents,
-    state: task.state,
-    reason: task.reason,
-    message: task.message,
-    since: timestamp(task.since),
-    created_at: timestamp(task.createdAt),
-    started_at: timestamp(task.startedAt),
-    ended_at: timestamp(task.endedAt),
-    progress: task.progress,
-    attempt: task.attempt,
-    tries: task.tries,
-    live: task.live,
-    runner: task.runner,
-    stopping: task.stopping,
-    not_before: timestamp(task.notBefore),
-    deadline: timestamp(task.deadline),
-    parties: task.parties,
-  };
-}
-
-type FixedInTask = "definition" | "alias" | "task_id" | "image_digest" | "priority" | "dependents";
-
-/** What a move may have changed: what stays as it was is not sent again. */
-export function rowFromTaskChange(jobUid: string, task: Task): Omit<TaskRow, FixedInTask> {
-  const row = rowFromTask(jobUid, task);
-  const { definition: _d, alias: _a, task_id: _t, image_digest: _i, priority: _p, dependents: _n, ...change } = row;
-  return change;
-}
-
 export function taskFromRow(row: TaskRow): Task {
   return {
     index: row.idx,
@@ -284,26 +166,6 @@ export function taskFromRow(row: TaskRow): Task {
   };
 }
 
-export function rowFromAttempt(attempt: Attempt): AttemptRow {
-  return {
-    uid: attempt.uid,
-    job_uid: attempt.jobUid,
-    task_idx: attempt.taskIndex,
-    number: attempt.number,
-    domain: attempt.domain,
-    role: attempt.role,
-    replica: attempt.replica,
-    runner: attempt.runner,
-    state: attempt.state,
-    exit_code: attempt.exitCode,
-    signal: attempt.signal,
-    message: attempt.message,
-    created_at: timestamp(attempt.createdAt),
-    started_at: timestamp(attempt.startedAt),
-    ended_at: timestamp(attempt.endedAt),
-  };
-}
-
 export function attemptFromRow(row: AttemptRow): Attempt {
   return {
     uid: row.uid,
@@ -322,15 +184,6 @@ export function attemptFromRow(row: AttemptRow): Attempt {
     startedAt: instant(row.started_at),
     endedAt: instant(row.ended_at),
   };
-}
-
-export function rowFromEvent(job: Job, event: JobEvent): EventRow {
-  const { kind, time, ...detail } = event;
-  return { job_uid: job.uid, job_id: job.jobId, kind, time: timestamp(time), detail };
-}
-
-export function rowFromCommand(jobUid: string, command: CommandRecord): object {
-  return { ...command, job_uid: jobUid, time: timestamp(command.time) };
 }
 
 export function groupBy<T>(rows: readonly T[], keyOf: (row: T) => string): Map<string, T[]> {

@@ -1,12 +1,30 @@
 /** Saves the drafts of one batch in one statement. */
 
-import type { Instant, Job, Task } from "../core/job.js";
+import type { Attempt, Instant, Task } from "../core/job.js";
 import type { JobDraft } from "../core/moves/draft.js";
+import { rowsArgument } from "./binary-rows.js";
 import type { Commit, JobChange } from "./changes.js";
 import type { Pool } from "./pool.js";
+import {
+  ATTEMPT,
+  DELETED_JOB,
+  JOB_CHANGE,
+  NEW_COMMAND,
+  NEW_EVENT,
+  NEW_INPUT,
+  NEW_JOB,
+  NEW_REQUEST,
+  NEW_TASK,
+  type SavedCommand,
+  type SavedEvent,
+  type SavedInput,
+  type SavedJob,
+  type SavedRequest,
+  type SavedTask,
+  TASK_CHANGE,
+} from "./saved-rows.js";
 import type { RequestKey } from "./slices.js";
 import type { OpenTask } from "./work.js";
-import { rowFromAttempt, rowFromCommand, rowFromEvent, rowFromJob, rowFromJobChange, rowFromTask, rowFromTaskChange } from "./rows.js";
 
 export interface Saved {
   readonly draft: JobDraft;
@@ -21,16 +39,21 @@ export interface SaveResult {
   readonly commit: Commit | null;
 }
 
+const SAVE = "select save_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) as answer";
+
 export async function saveDrafts(pool: Pool, entries: readonly Saved[], now: Instant): Promise<SaveResult> {
-  const { rows } = await pool.query<{ answer: { won: string[]; revision: number | null } }>({
-    name: "apply-batch",
-    text: "select apply_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) as answer",
-    values: argumentsOf(batchOf(entries, now)),
+  const batch = new Batch(now);
+  for (const entry of entries) batch.add(entry);
+  const { rows } = await pool.query<{ answer: { lost: string[]; revision: number | null } }>({
+    name: "save-batch",
+    text: SAVE,
+    values: batch.arguments(),
   });
-  const answer = rows[0]?.answer;
-  const won = new Set(answer?.won ?? []);
-  const last = answer?.revision ?? null;
-  return { won, commit: last === null ? null : commitOf(entries.filter(({ draft }) => won.has(draft.job.uid)), BigInt(last)) };
+  const { lost: lostUids, revision: last } = rows[0]?.answer ?? { lost: [], revision: null };
+  const lost = new Set(lostUids);
+  const saved = entries.filter(({ draft }) => !lost.has(draft.job.uid));
+  const won = new Set(saved.map(({ draft }) => draft.job.uid));
+  return { won, commit: last === null ? null : commitOf(saved, BigInt(last)) };
 }
 
 /** Revisions were given out in the order of the events, under a lock, so they follow from the last one. */
@@ -72,74 +95,72 @@ function openTask({ job, inputs }: JobDraft, task: Task): OpenTask {
   return { jobUid: job.uid, jobId: job.jobId, task, inputConfig: inputs.get(task.index) ?? null };
 }
 
-/** Rows by what is to be done with them, as `apply_batch` takes them. */
-interface Batch {
-  readonly jobs: object[];
-  readonly tasks: object[];
-  readonly attempts: object[];
-  readonly newAttempts: object[];
-  readonly deleted: object[];
-  readonly newJobs: object[];
-  readonly newTasks: object[];
-  readonly newInputs: object[];
-  readonly newRequests: object[];
-  readonly commands: object[];
-  readonly events: object[];
-  work: boolean;
-}
+/** Rows by what is to be done with them, as `save_batch` takes them. */
+class Batch {
+  readonly changedJobs: SavedJob[] = [];
+  readonly changedTasks: SavedTask[] = [];
+  readonly changedAttempts: Attempt[] = [];
+  readonly newAttempts: Attempt[] = [];
+  readonly deletedJobs: { readonly uid: string; readonly version: number }[] = [];
+  readonly newJobs: SavedJob[] = [];
+  readonly newTasks: SavedTask[] = [];
+  readonly newInputs: SavedInput[] = [];
+  readonly newRequests: SavedRequest[] = [];
+  readonly newCommands: SavedCommand[] = [];
+  readonly newEvents: SavedEvent[] = [];
+  work = false;
 
-function argumentsOf(batch: Batch): unknown[] {
-  const { jobs, tasks, attempts, newAttempts, deleted, newJobs, newTasks, newInputs, newRequests, commands, events, work } = batch;
-  const rows = [jobs, tasks, attempts, newAttempts, deleted, newJobs, newTasks, newInputs, newRequests, commands, events];
-  return [...rows.map((each) => JSON.stringify(each)), work];
-}
+  constructor(private readonly now: Instant) {}
 
-function batchOf(entries: readonly Saved[], now: Instant): Batch {
-  const batch: Batch = {
-    jobs: [],
-    tasks: [],
-    attempts: [],
-    newAttempts: [],
-    deleted: [],
-    newJobs: [],
-    newTasks: [],
-    newInputs: [],
-    newRequests: [],
-    commands: [],
-    events: [],
-    work: false,
-  };
-  for (const { draft, isNew, request } of entries) {
+  add({ draft, isNew, request }: Saved): void {
     const { job } = draft;
-    for (const event of draft.events) batch.events.push(rowFromEvent(job, event));
-    batch.work ||= givesWork(draft);
+    for (const event of draft.events) this.newEvents.push({ job, event });
+    this.work ||= givesWork(draft);
     if (draft.deleted) {
-      batch.deleted.push({ uid: job.uid, version: job.version + 1 });
-      continue;
+      this.deletedJobs.push({ uid: job.uid, version: job.version + 1 });
+      return;
     }
-    for (const command of draft.commands) batch.commands.push(rowFromCommand(job.uid, command));
-    if (isNew) {
-      batch.newJobs.push(rowFromJob(job, 1, now));
-      for (const task of draft.tasks.values()) batch.newTasks.push(rowFromTask(job.uid, task));
-      for (const [idx, text] of draft.inputs) batch.newInputs.push({ job_uid: job.uid, idx, input_config: text });
-      if (request) batch.newRequests.push(rowFromRequest(job, request));
-      continue;
-    }
-    batch.jobs.push(rowFromJobChange(job, job.version + 1, now));
-    for (const index of draft.changedTasks) batch.tasks.push(rowFromTaskChange(job.uid, draft.task(index)));
-    for (const uid of draft.newAttempts) pushAttempt(batch.newAttempts, draft, uid);
-    for (const uid of draft.changedAttempts) pushAttempt(batch.attempts, draft, uid);
+    for (const command of draft.commands) this.newCommands.push({ jobUid: job.uid, command });
+    if (isNew) this.#addNew(draft, request);
+    else this.#addChanged(draft);
   }
-  return batch;
+
+  #addNew(draft: JobDraft, request: RequestKey | null): void {
+    const { job } = draft;
+    this.newJobs.push({ job, version: 1, now: this.now });
+    for (const task of draft.tasks.values()) this.newTasks.push({ jobUid: job.uid, task });
+    for (const [index, input] of draft.inputs) this.newInputs.push({ jobUid: job.uid, index, input });
+    if (request) this.newRequests.push({ job, request });
+  }
+
+  #addChanged(draft: JobDraft): void {
+    const { job, attempts } = draft;
+    this.changedJobs.push({ job, version: job.version + 1, now: this.now });
+    for (const index of draft.changedTasks) this.changedTasks.push({ jobUid: job.uid, task: draft.task(index) });
+    for (const uid of draft.newAttempts) pushIfThere(this.newAttempts, attempts.get(uid));
+    for (const uid of draft.changedAttempts) pushIfThere(this.changedAttempts, attempts.get(uid));
+  }
+
+  arguments(): unknown[] {
+    return [
+      rowsArgument(JOB_CHANGE, this.changedJobs),
+      rowsArgument(TASK_CHANGE, this.changedTasks),
+      rowsArgument(ATTEMPT, this.changedAttempts),
+      rowsArgument(ATTEMPT, this.newAttempts),
+      rowsArgument(DELETED_JOB, this.deletedJobs),
+      rowsArgument(NEW_JOB, this.newJobs),
+      rowsArgument(NEW_TASK, this.newTasks),
+      rowsArgument(NEW_INPUT, this.newInputs),
+      rowsArgument(NEW_REQUEST, this.newRequests),
+      rowsArgument(NEW_COMMAND, this.newCommands),
+      rowsArgument(NEW_EVENT, this.newEvents),
+      this.work,
+    ];
+  }
 }
 
-function rowFromRequest(job: Job, { caller, id }: RequestKey): object {
-  return { caller, request_id: id, job_id: job.jobId, content_hash: job.contentHash, job_uid: job.uid };
-}
-
-function pushAttempt(rows: object[], draft: JobDraft, uid: string): void {
-  const attempt = draft.attempts.get(uid);
-  if (attempt) rows.push(rowFromAttempt(attempt));
+function pushIfThere<T>(list: T[], value: T | undefined): void {
+  if (value !== undefined) list.push(value);
 }
 
 /** Whether a runner has something to do: a task to claim, attempts to stop, folders to clear. */
