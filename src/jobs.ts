@@ -3,7 +3,7 @@
  * A verb that answers has been committed. Every verb throws JobError and nothing else that a caller should see.
  */
 
-import { createHash, randomBytes, randomUUID } from "node:crypto";
+import { hash, randomBytes, randomFillSync, randomUUID } from "node:crypto";
 import { v7 as uuid, validate as isUuid } from "uuid";
 import { checkCommand, checkSubmit, maySee, type PartyCommands } from "./core/access.js";
 import { contentOf } from "./core/content.js";
@@ -113,7 +113,7 @@ export function createJobs(options: JobsOptions): Jobs {
       const { requestId = "" } = submission;
       if (!REQUEST_ID.test(requestId)) throw invalid("request_id", "must be at most 128 characters without control characters");
       const content = contentOf(asked);
-      const contentHash = createHash("sha256").update(content).digest("hex");
+      const contentHash = hash("sha256", content);
       const definition = withTaskIds(asked);
       const { repeated } = await writer.create({
         jobId: definition.jobId,
@@ -198,10 +198,24 @@ export function createJobs(options: JobsOptions): Jobs {
 /** Counts the jobs of this process, from anywhere, so that those of one millisecond are in the order of their creation. */
 let sequence = randomBytes(4).readUInt32BE();
 
+/** Random bytes are asked for in one go: each call costs more than the bytes. */
+const RANDOM_BYTES = 16;
+const randomPool = new Uint8Array(256 * RANDOM_BYTES);
+let taken = randomPool.length;
+
+function random16(): Uint8Array {
+  if (taken === randomPool.length) {
+    randomFillSync(randomPool);
+    taken = 0;
+  }
+  taken += RANDOM_BYTES;
+  return randomPool.subarray(taken - RANDOM_BYTES, taken);
+}
+
 /** Begins with the job's time of creation, so the order of uids is the order of creation (lists rest on that). */
 function newUid(createdAt: Instant): string {
   sequence = (sequence + 1) >>> 0;
-  return uuid({ msecs: createdAt, seq: sequence });
+  return uuid({ msecs: createdAt, seq: sequence, random: random16() });
 }
 
 /** Of a draft that holds the whole job. */

@@ -8,37 +8,49 @@ const UNSTORABLE = /[\0\p{Cs}]/u;
 
 /** Throws InvalidArgument naming the first field, map key or list item whose text cannot be stored. */
 export function checkText(desc: DescMessage, message: Message): void {
-  checkMessage(desc, message, "");
+  const path = unstorableIn(desc, message);
+  if (path !== undefined) throw invalid(path, "must not contain U+0000 or a lone surrogate");
 }
 
-function checkMessage(desc: DescMessage, message: Message, path: string): void {
+/** Paths are put together on the way back only: as a rule there is nothing to name. */
+function unstorableIn(desc: DescMessage, message: Message): string | undefined {
   // A generated message has one property per field; its values have the types that the descriptor says.
   const values = message as unknown as Readonly<Record<string, unknown>>;
   for (const field of desc.fields) {
     const value = field.oneof ? oneofValue(values[field.oneof.localName], field) : values[field.localName];
     if (value === undefined) continue;
-    const name = path === "" ? field.name : `${path}.${field.name}`;
-    if (field.fieldKind === "list") {
-      (value as readonly unknown[]).forEach((item, i) => checkValue(field, item, `${name}[${i}]`));
-    } else if (field.fieldKind === "map") {
-      for (const [key, item] of Object.entries(value as Readonly<Record<string, unknown>>)) {
-        const entry = `${name}[${JSON.stringify(key)}]`;
-        checkValue(field, key, entry);
-        checkValue(field, item, entry);
-      }
-    } else {
-      checkValue(field, value, name);
-    }
+    const found = unstorableInField(field, value);
+    if (found !== undefined) return `${field.name}${found}`;
   }
+  return undefined;
 }
 
-function checkValue(field: DescField, value: unknown, path: string): void {
-  if (typeof value === "string") {
-    if (UNSTORABLE.test(value)) throw invalid(path, "must not contain U+0000 or a lone surrogate");
-  } else if (field.message && typeof value === "object" && value !== null) {
-    // The descriptor says that this field holds messages of this type.
-    checkMessage(field.message, value as Message, path);
+/** What follows the field's name, empty where the field itself is meant. */
+function unstorableInField(field: DescField, value: unknown): string | undefined {
+  if (field.fieldKind === "list") {
+    const items = value as readonly unknown[];
+    for (let i = 0; i < items.length; i += 1) {
+      const found = unstorableValue(field, items[i]);
+      if (found !== undefined) return `[${i}]${found}`;
+    }
+    return undefined;
   }
+  if (field.fieldKind === "map") {
+    for (const [key, item] of Object.entries(value as Readonly<Record<string, unknown>>)) {
+      const found = unstorableValue(field, key) ?? unstorableValue(field, item);
+      if (found !== undefined) return `[${JSON.stringify(key)}]${found}`;
+    }
+    return undefined;
+  }
+  return unstorableValue(field, value);
+}
+
+function unstorableValue(field: DescField, value: unknown): string | undefined {
+  if (typeof value === "string") return UNSTORABLE.test(value) ? "" : undefined;
+  if (!field.message || typeof value !== "object" || value === null) return undefined;
+  // The descriptor says that this field holds messages of this type.
+  const found = unstorableIn(field.message, value as Message);
+  return found === undefined ? undefined : `.${found}`;
 }
 
 function oneofValue(oneof: unknown, field: DescField): unknown {

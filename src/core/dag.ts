@@ -252,5 +252,7 @@ export function inDependencyOrder(tasks: readonly Task[]): readonly Task[] {
 
 /** Every domain that takes part, the initiator first, each once. */
 export function domainsOf(definition: JobDefinition): string[] {
-  return [...new Set([definition.initiator, ...definition.tasks.flatMap((task) => task.parties.map((p) => p.domain))])];
+  const domains = new Set([definition.initiator]);
+  for (const task of definition.tasks) for (const party of task.parties) domains.add(party.domain);
+  return [...domains];
 }
