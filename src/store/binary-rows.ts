@@ -31,7 +31,9 @@ type ColumnType = keyof typeof OIDS;
 /** `record`: any row type. */
 const ROW_OID = 2249;
 
-const FIRST_BYTES = 16 * 1024;
+const FIRST_BYTES = 64 * 1024;
+/** Memory that one large batch needed is not kept for good. */
+const MOST_KEPT_BYTES = 4 << 20;
 /** Up to this length a loop over the characters beats a call into the engine. */
 const SHORT_TEXT = 40;
 /** Most bytes that a UTF-16 unit takes in UTF-8. */
@@ -48,12 +50,18 @@ for (let value = 0; value < 16; value += 1) {
 
 /** Writes values, each behind its length. */
 export class ValueWriter {
-  #bytes: Buffer = Buffer.allocUnsafe(FIRST_BYTES);
+  #bytes: Buffer = Buffer.allocUnsafeSlow(FIRST_BYTES);
   #at = 0;
 
-  /** What was written so far. The writer is not used any more after that. */
-  get written(): Buffer {
-    return this.#bytes.subarray(0, this.#at);
+  /** Forgets what was written. */
+  clear(): void {
+    this.#at = 0;
+    if (this.#bytes.length > MOST_KEPT_BYTES) this.#bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
+  }
+
+  /** All that was written, as a copy of just its size. */
+  copy(): Buffer {
+    return Buffer.from(this.#bytes.subarray(0, this.#at));
   }
 
   int32(value: number): void {
@@ -178,7 +186,7 @@ export class ValueWriter {
 
   #reserve(bytes: number): void {
     if (this.#bytes.length - this.#at >= bytes) return;
-    const larger = Buffer.allocUnsafe(Math.max(this.#bytes.length * 2, this.#at + bytes));
+    const larger = Buffer.allocUnsafeSlow(Math.max(this.#bytes.length * 2, this.#at + bytes));
     this.#bytes.copy(larger, 0, 0, this.#at);
     this.#bytes = larger;
   }
@@ -250,10 +258,14 @@ export function layout<Source>(typeName: string, columns: Readonly<Record<string
 /** Postgres' own text of an empty array. */
 const EMPTY = "{}";
 
+/** One for all: an argument is written at one go. A writer of its own for each would be memory for the collector. */
+const out = new ValueWriter();
+
 /** An array of rows as the argument of a statement. */
 export function rowsArgument<Source>({ writes }: Layout<Source>, sources: readonly Source[]): Buffer | string {
   if (sources.length === 0) return EMPTY;
-  const out = new ValueWriter();
+  // A write that broke off may have left something.
+  out.clear();
   out.array(ROW_OID, sources, (source) => {
     const begin = out.open();
     out.int32(writes.length);
@@ -263,5 +275,5 @@ export function rowsArgument<Source>({ writes }: Layout<Source>, sources: readon
     }
     out.close(begin);
   });
-  return out.written;
+  return out.copy();
 }
