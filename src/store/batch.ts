@@ -4,7 +4,7 @@
  * Writes queue while a batch is in flight; when it lands, all that wait go as the next one. Alone, a write pays no
  * waiting; under load the round trips, the lock and the flush are shared. One batch is:
  *
- *   read    one statement: the jobs that its writes touch
+ *   read    one statement: the jobs that its writes touch, unless they are kept (kept-jobs.ts)
  *   fold    the moves run in memory, per job in the order of arrival, on one draft per job
  *   save    one statement (`save_batch`): rows by compare-and-set on the job's version, revisions, events, one NOTIFY
  *   answer  each write of a job that won hears its own outcome; writes of a job that lost are folded again
@@ -22,6 +22,7 @@ import type { Commit } from "./changes.js";
 import { Commits } from "./commits.js";
 import { type ChangeRequest, type CreateRequest, type Entry, Fold, isCreate, keyOf, needsOf, type Outcome, type Write } from "./fold.js";
 import { brokenConstraint, isTransient, type Pool, storeError } from "./pool.js";
+import { KeptJobs } from "./kept-jobs.js";
 import { saveDrafts } from "./save.js";
 import { loadSlices } from "./slices.js";
 
@@ -63,6 +64,7 @@ export class Writer {
   readonly #busy = new Set<string>();
   readonly #saving = new Set<Promise<unknown>>();
   readonly #commits: Commits;
+  readonly #kept = new KeptJobs();
   #closed = false;
 
   constructor(options: WriterOptions) {
@@ -186,6 +188,8 @@ export class Writer {
 
   /** Decides what becomes of a batch that threw: wait for the database, try each write alone, or give up. */
   async #failed(batch: readonly Write[], error: unknown): Promise<{ writes: Write[]; backOff: boolean }> {
+    // They may have been saved after all.
+    for (const { request } of batch) if (!isCreate(request) && "uid" in request.target) this.#kept.forget(request.target.uid);
     if (isTransient(error)) {
       const now = this.#options.now();
       const patient = batch.filter((write) => now - write.since < this.#options.patienceMs);
@@ -214,9 +218,10 @@ export class Writer {
 
   /** Read, fold, save, answer. Returns the writes that have to be folded again. */
   async #process(batch: readonly Write[]): Promise<{ writes: Write[]; backOff: boolean }> {
-    const loaded = await loadSlices(this.#options.pool, needsOf(batch));
+    const { needs, kept } = needsOf(batch, this.#kept);
+    const loaded = await loadSlices(this.#options.pool, needs);
     const now = this.#options.now();
-    const { entries, refused, later } = new Fold(loaded, now).run(batch);
+    const { entries, refused, later } = new Fold(loaded, kept, now).run(batch);
     const usable = (entry: Entry): boolean => !entry.needsWhole && !entry.broken;
     const changed = entries.filter((entry) => usable(entry) && entry.draft.changed);
     const won = changed.length === 0 ? new Set<string>() : await this.#save(changed, now);
@@ -229,7 +234,8 @@ export class Writer {
       else again.push(write);
     }
     for (const entry of entries) {
-      const saved = usable(entry) && (won.has(entry.draft.job.uid) || !entry.draft.changed);
+      const saved = usable(entry) && (won.has(entry.draft.job.uid) || !(entry.draft.changed || entry.kept));
+      if (!saved) this.#kept.forget(entry.draft.job.uid);
       for (const { write, outcome, final } of entry.told) {
         if (saved || final) write.settle(outcome);
         else if (write.rounds >= MAX_ROUNDS) {
@@ -248,7 +254,8 @@ export class Writer {
     const saving = saveDrafts(this.#options.pool, changed, now);
     this.#saving.add(saving);
     try {
-      const { won, commit } = await saving;
+      const { won, commit, saved } = await saving;
+      for (const { draft, job } of saved) this.#kept.keep(draft, job);
       this.#saving.delete(saving);
       if (commit) this.#commits.add(commit, [...this.#saving]);
       return won;

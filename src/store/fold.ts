@@ -5,7 +5,8 @@
 
 import { JobError, jobNotFound } from "../core/error.js";
 import type { Instant } from "../core/job.js";
-import { JobDraft, NeedsWholeJob } from "../core/moves/draft.js";
+import { JobDraft, NeedsWholeJob, type Slice } from "../core/moves/draft.js";
+import type { KeptJobs } from "./kept-jobs.js";
 import { type Loaded, type loadSlices, type RequestKey, requestName, type ResolvedImage } from "./slices.js";
 
 /** A move of a job that is there. */
@@ -51,6 +52,8 @@ export interface Write {
 export interface Entry {
   readonly draft: JobDraft;
   readonly isNew: boolean;
+  /** The draft began from a kept job: what comes of it counts only once it is saved. */
+  readonly kept: boolean;
   readonly request: RequestKey | null;
   readonly told: Told[];
   needsWhole: boolean;
@@ -69,7 +72,12 @@ export function isCreate(request: Write["request"]): request is CreateRequest {
   return "build" in request;
 }
 
-export function needsOf(batch: readonly Write[]): Parameters<typeof loadSlices>[1] {
+/** What has to be read for a batch, and the kept jobs that need not be. */
+export function needsOf(
+  batch: readonly Write[],
+  keptJobs: KeptJobs,
+): { needs: Parameters<typeof loadSlices>[1]; kept: ReadonlyMap<string, Slice> } {
+  const kept = new Map<string, Slice>();
   const needs = {
     wholeIds: [] as string[],
     wholeUids: [] as string[],
@@ -84,11 +92,18 @@ export function needsOf(batch: readonly Write[]): Parameters<typeof loadSlices>[
       for (const image of request.images) needs.images.add(image);
       needs.taskIds.push(...request.taskIds);
       if (request.request) needs.requests.push(request.request);
-    } else if ("jobId" in request.target) needs.wholeIds.push(request.target.jobId);
+      continue;
+    }
+    if ("jobId" in request.target) {
+      needs.wholeIds.push(request.target.jobId);
+      continue;
+    }
+    const known = keptJobs.get(request.target.uid);
+    if (known) kept.set(request.target.uid, known);
     else if (request.touch === "whole" || whole) needs.wholeUids.push(request.target.uid);
     else needs.parts.push({ uid: request.target.uid, taskIndex: request.touch });
   }
-  return { ...needs, images: [...needs.images] };
+  return { needs: { ...needs, images: [...needs.images] }, kept };
 }
 
 /** Names the job that a write is about, as far as it is known: a job may have two names, of which either may be used. */
@@ -111,11 +126,14 @@ export class Fold {
 
   constructor(
     readonly loaded: Loaded,
+    kept: ReadonlyMap<string, Slice>,
     readonly now: Instant,
   ) {
     this.#takenTaskIds = new Map(loaded.takenTaskIds);
     this.#answered = new Map(loaded.answered);
-    for (const slice of loaded.slices) this.#add(new JobDraft(slice), false, null);
+    for (const slice of loaded.slices) this.#add(new JobDraft(slice), {});
+    // What was read just now is newer than what was kept.
+    for (const [uid, slice] of kept) if (!this.#byUid.has(uid)) this.#add(new JobDraft(slice), { kept: true });
   }
 
   run(batch: readonly Write[]): { entries: Entry[]; refused: Told[]; later: Write[] } {
@@ -127,8 +145,8 @@ export class Fold {
     return { entries, refused: this.#refused, later: this.#later };
   }
 
-  #add(draft: JobDraft, isNew: boolean, request: RequestKey | null): Entry {
-    const entry: Entry = { draft, isNew, request, told: [], needsWhole: false, broken: false };
+  #add(draft: JobDraft, { isNew = false, kept = false, request = null }: Partial<Pick<Entry, "isNew" | "kept" | "request">>): Entry {
+    const entry: Entry = { draft, isNew, kept, request, told: [], needsWhole: false, broken: false };
     this.#entries.push(entry);
     this.#byUid.set(draft.job.uid, entry);
     this.#byJobId.set(draft.job.jobId, entry);
@@ -173,7 +191,7 @@ export class Fold {
       const draft = request.build({ now: this.now, images: this.loaded.images, takenTaskIds: this.#takenTaskIds });
       for (const task of draft.tasks.values()) this.#takenTaskIds.set(task.definition.taskId, request.jobId);
       if (name !== null) this.#answered.set(name, request.contentHash);
-      this.#add(draft, true, request.request).told.push({ write, outcome: { value: { repeated: false } } });
+      this.#add(draft, { isNew: true, request: request.request }).told.push({ write, outcome: { value: { repeated: false } } });
     } catch (error) {
       this.#refused.push({ write, outcome: { error } });
     }

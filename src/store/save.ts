@@ -1,6 +1,7 @@
 /** Saves the drafts of one batch in one statement. */
 
-import type { Attempt, Instant, Task } from "../core/job.js";
+import type { Attempt, Instant, Job, Task } from "../core/job.js";
+import { shownStatus } from "../core/list.js";
 import type { JobDraft } from "../core/moves/draft.js";
 import { rowsArgument } from "./binary-rows.js";
 import type { Commit, JobChange } from "./changes.js";
@@ -18,7 +19,6 @@ import {
   type SavedCommand,
   type SavedEvent,
   type SavedInput,
-  type SavedJob,
   type SavedRequest,
   type SavedTask,
   TASK_CHANGE,
@@ -37,13 +37,16 @@ export interface SaveResult {
   /** Uids of the jobs that were written; the others had changed since they were read, or their job_id was taken. */
   readonly won: ReadonlySet<string>;
   readonly commit: Commit | null;
+  /** The jobs that were written and are still there. */
+  readonly saved: readonly { readonly draft: JobDraft; readonly job: Job }[];
 }
 
 const SAVE = "select save_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) as answer";
 
 export async function saveDrafts(pool: Pool, entries: readonly Saved[], now: Instant): Promise<SaveResult> {
-  const batch = new Batch(now);
-  for (const entry of entries) batch.add(entry);
+  const drafts = entries.map((entry) => ({ ...entry, job: jobAfter(entry, now) }));
+  const batch = new Batch();
+  for (const each of drafts) batch.add(each);
   const { rows } = await pool.query<{ answer: { lost: string[]; revision: number | null } }>({
     name: "save-batch",
     text: SAVE,
@@ -51,20 +54,38 @@ export async function saveDrafts(pool: Pool, entries: readonly Saved[], now: Ins
   });
   const { lost: lostUids, revision: last } = rows[0]?.answer ?? { lost: [], revision: null };
   const lost = new Set(lostUids);
-  const saved = entries.filter(({ draft }) => !lost.has(draft.job.uid));
-  const won = new Set(saved.map(({ draft }) => draft.job.uid));
-  return { won, commit: last === null ? null : commitOf(saved, BigInt(last)) };
+  const written = drafts.filter(({ job }) => !lost.has(job.uid));
+  return {
+    won: new Set(written.map(({ job }) => job.uid)),
+    commit: last === null ? null : commitOf(written, BigInt(last)),
+    saved: written.filter(({ draft }) => !draft.deleted),
+  };
+}
+
+/** With the job as it is written. */
+interface Written extends Saved {
+  readonly job: Job;
+}
+
+/** A change within a second that leaves the job's standing as it is does not move it within the lists. */
+const LISTED_EVERY_MS = 1_000;
+
+function jobAfter({ draft, isNew }: Saved, now: Instant): Job {
+  const { job, origin } = draft;
+  const moved = isNew || job.state !== origin.job.state || shownStatus(job) !== shownStatus(origin.job);
+  const updatedAt = moved || now >= job.updatedAt + LISTED_EVERY_MS ? Math.max(now, job.updatedAt) : job.updatedAt;
+  return { ...job, version: job.version + 1, updatedAt };
 }
 
 /** Revisions were given out in the order of the events, under a lock, so they follow from the last one. */
-function commitOf(entries: readonly Saved[], last: bigint): Commit {
+function commitOf(entries: readonly Written[], last: bigint): Commit {
   const total = entries.reduce((sum, { draft }) => sum + draft.events.length, 0);
   const first = last - BigInt(total) + 1n;
   const changes: JobChange[] = [];
   const opened: OpenTask[] = [];
   let stops = false;
   let next = first;
-  for (const { draft, isNew } of entries) {
+  for (const { draft, isNew, job } of entries) {
     for (const task of touchedTasks(draft, isNew)) {
       stops ||= task.runner !== null && task.stopping !== null;
       if (isClaimable(task)) opened.push(openTask(draft, task));
@@ -72,7 +93,7 @@ function commitOf(entries: readonly Saved[], last: bigint): Commit {
     if (draft.events.length === 0) continue;
     const from = next;
     next += BigInt(draft.events.length);
-    const { job, deleted } = draft;
+    const { deleted } = draft;
     // The last state of a deleted job is the one before, as the tombstone keeps it.
     const last = deleted ? draft.origin : { job, tasks: [...draft.tasks.values()] };
     const view = { job: last.job, tasks: last.tasks.toSorted((one, other) => one.index - other.index) };
@@ -97,12 +118,12 @@ function openTask({ job, inputs }: JobDraft, task: Task): OpenTask {
 
 /** Rows by what is to be done with them, as `save_batch` takes them. */
 class Batch {
-  readonly changedJobs: SavedJob[] = [];
+  readonly changedJobs: Job[] = [];
   readonly changedTasks: SavedTask[] = [];
   readonly changedAttempts: Attempt[] = [];
   readonly newAttempts: Attempt[] = [];
-  readonly deletedJobs: { readonly uid: string; readonly version: number }[] = [];
-  readonly newJobs: SavedJob[] = [];
+  readonly deletedJobs: Job[] = [];
+  readonly newJobs: Job[] = [];
   readonly newTasks: SavedTask[] = [];
   readonly newInputs: SavedInput[] = [];
   readonly newRequests: SavedRequest[] = [];
@@ -110,24 +131,21 @@ class Batch {
   readonly newEvents: SavedEvent[] = [];
   work = false;
 
-  constructor(private readonly now: Instant) {}
-
-  add({ draft, isNew, request }: Saved): void {
-    const { job } = draft;
+  add({ draft, job, isNew, request }: Written): void {
     for (const event of draft.events) this.newEvents.push({ job, event });
     this.work ||= givesWork(draft);
     if (draft.deleted) {
-      this.deletedJobs.push({ uid: job.uid, version: job.version + 1 });
+      this.deletedJobs.push(job);
       return;
     }
     for (const command of draft.commands) this.newCommands.push({ jobUid: job.uid, command });
     if (isNew) this.#addNew(draft, request);
     else this.#addChanged(draft);
+    (isNew ? this.newJobs : this.changedJobs).push(job);
   }
 
   #addNew(draft: JobDraft, request: RequestKey | null): void {
     const { job } = draft;
-    this.newJobs.push({ job, version: 1, now: this.now });
     for (const task of draft.tasks.values()) this.newTasks.push({ jobUid: job.uid, task });
     for (const [index, input] of draft.inputs) this.newInputs.push({ jobUid: job.uid, index, input });
     if (request) this.newRequests.push({ job, request });
@@ -135,7 +153,6 @@ class Batch {
 
   #addChanged(draft: JobDraft): void {
     const { job, attempts } = draft;
-    this.changedJobs.push({ job, version: job.version + 1, now: this.now });
     for (const index of draft.changedTasks) this.changedTasks.push({ jobUid: job.uid, task: draft.task(index) });
     for (const uid of draft.newAttempts) pushIfThere(this.newAttempts, attempts.get(uid));
     for (const uid of draft.changedAttempts) pushIfThere(this.changedAttempts, attempts.get(uid));

@@ -3,18 +3,12 @@
  * stands in rows.ts.
  */
 
-import type { Attempt, CommandRecord, Instant, Job, JobEvent, Task } from "../core/job.js";
+import type { Attempt, CommandRecord, Job, JobEvent, Task } from "../core/job.js";
 import { durationRank, shownStatus } from "../core/list.js";
 import { bigint, boolean, type Column, instant, int, ints, json, jsonb, type Layout, layout, real, text, texts, uuid } from "./binary-rows.js";
 import { listsOfJob } from "./lists/names.js";
 import type { JobRow, TaskRow, AttemptRow } from "./rows.js";
 import type { RequestKey } from "./slices.js";
-
-export interface SavedJob {
-  readonly job: Job;
-  readonly version: number;
-  readonly now: Instant;
-}
 
 /** What a move may have changed. */
 type JobChangeRow = Omit<
@@ -32,40 +26,40 @@ type JobChangeRow = Omit<
 >;
 
 const jobChangeColumns = {
-  uid: uuid(({ job }) => job.uid),
-  version: int(({ version }) => version),
-  domains: jsonb(({ job }) => job.domains),
-  state: text(({ job }) => job.state),
-  reason: text(({ job }) => job.reason),
-  message: text(({ job }) => job.message),
-  since: instant(({ job }) => job.since),
-  wanted: jsonb(({ job }) => job.wanted),
-  cause: text(({ job }) => job.cause),
-  counts: jsonb(({ job }) => job.counts),
-  started_at: instant(({ job }) => job.startedAt),
-  ended_at: instant(({ job }) => job.endedAt),
-  interrupted_ms: bigint(({ job }) => job.interruptedMs),
-  updated_at: instant(({ now }) => now),
-  begun: boolean(({ job }) => job.begun),
-  shown: text(({ job }) => shownStatus(job)),
-  duration_rank: bigint(({ job }) => durationRank(job)),
-} satisfies Record<keyof JobChangeRow, Column<SavedJob>>;
+  uid: uuid((job) => job.uid),
+  version: int((job) => job.version),
+  domains: jsonb((job) => job.domains),
+  state: text((job) => job.state),
+  reason: text((job) => job.reason),
+  message: text((job) => job.message),
+  since: instant((job) => job.since),
+  wanted: jsonb((job) => job.wanted),
+  cause: text((job) => job.cause),
+  counts: jsonb((job) => job.counts),
+  started_at: instant((job) => job.startedAt),
+  ended_at: instant((job) => job.endedAt),
+  interrupted_ms: bigint((job) => job.interruptedMs),
+  updated_at: instant((job) => job.updatedAt),
+  begun: boolean((job) => job.begun),
+  shown: text((job) => shownStatus(job)),
+  duration_rank: bigint((job) => durationRank(job)),
+} satisfies Record<keyof JobChangeRow, Column<Job>>;
 
-export const JOB_CHANGE = layout<SavedJob>("job_change", jobChangeColumns);
+export const JOB_CHANGE = layout<Job>("job_change", jobChangeColumns);
 
-export const NEW_JOB = layout<SavedJob>("new_job", {
+export const NEW_JOB = layout<Job>("new_job", {
   ...jobChangeColumns,
-  job_id: text(({ job }) => job.jobId),
-  initiator: text(({ job }) => job.initiator),
-  max_parallelism: int(({ job }) => job.maxParallelism),
-  schedule_mode: text(({ job }) => job.scheduleMode),
-  custom_fields: jsonb(({ job }) => job.customFields),
-  content_hash: text(({ job }) => job.contentHash),
-  surface: text(({ job }) => job.surface),
-  created_by: jsonb(({ job }) => job.createdBy),
-  created_at: instant(({ job }) => job.createdAt),
-  lists: texts(({ job }) => listsOfJob(job)),
-} satisfies Record<keyof JobRow, Column<SavedJob>>);
+  job_id: text((job) => job.jobId),
+  initiator: text((job) => job.initiator),
+  max_parallelism: int((job) => job.maxParallelism),
+  schedule_mode: text((job) => job.scheduleMode),
+  custom_fields: jsonb((job) => job.customFields),
+  content_hash: text((job) => job.contentHash),
+  surface: text((job) => job.surface),
+  created_by: jsonb((job) => job.createdBy),
+  created_at: instant((job) => job.createdAt),
+  lists: texts((job) => listsOfJob(job)),
+} satisfies Record<keyof JobRow, Column<Job>>);
 
 export interface SavedTask {
   readonly jobUid: string;

@@ -58,7 +58,13 @@ interface Answer {
 
 const LOAD = "select load_slices($1, $2, $3, $4, $5, $6, $7, $8, $9) as answer";
 
+const NOTHING: Loaded = { slices: [], images: new Map(), takenTaskIds: new Map(), answered: new Map() };
+
+/** Where nothing is needed, nothing is asked. */
 export async function loadSlices(pool: Pool, needs: Needs): Promise<Loaded> {
+  const { wholeIds, wholeUids, parts } = needs;
+  // What else is asked for belongs to new jobs, which are asked for by name.
+  if (wholeIds.length + wholeUids.length + parts.length === 0) return NOTHING;
   const { rows } = await pool.query<{ answer: Answer }>({
     name: "load-slices",
     text: LOAD,

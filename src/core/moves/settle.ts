@@ -116,7 +116,8 @@ function startReady(draft: JobDraft, now: Instant): void {
   const { counts, maxParallelism } = draft.job;
   const slots = Math.min(maxParallelism - counts.live, counts.ready);
   if (slots <= 0) return;
-  const candidates = [...draft.tasks.values()].filter(isReady);
+  const candidates: Task[] = [];
+  for (const task of draft.tasks.values()) if (isReady(task)) candidates.push(task);
   if (candidates.length < slots) throw new NeedsWholeJob("ready tasks are not loaded");
   candidates.sort((a, b) => b.definition.priority - a.definition.priority || a.index - b.index);
   for (const task of candidates.slice(0, slots)) open(draft, task, now);

@@ -172,22 +172,20 @@ begin
 
   if cardinality(won) > 0 then
     if cardinality(changed_jobs) > 0 then
-      -- Before the jobs themselves, whose rows still say where their entries stand. A change within a second that leaves the
-      -- standing as it is costs the lists nothing; the condition is that of `updated_at` below.
+      -- Before the jobs themselves, whose rows still say where their entries stand. A change that leaves the standing and
+      -- `updated_at` as they are costs the lists nothing.
       update job_entries e set
-        standing = n.state || '/' || n.shown, updated_at = greatest(n.updated_at, j.updated_at), duration_rank = n.duration_rank
+        standing = n.state || '/' || n.shown, updated_at = n.updated_at, duration_rank = n.duration_rank
       from unnest(changed_jobs) n join jobs j on j.uid = n.uid
       where (every or n.uid = any (won))
-        and (n.state <> j.state or n.shown <> j.shown or n.updated_at >= j.updated_at + interval '1 second')
+        and (n.state <> j.state or n.shown <> j.shown or n.updated_at <> j.updated_at)
         and e.list = any (j.lists) and e.standing = j.state || '/' || j.shown and e.job_uid = j.uid;
 
       update jobs j set
         domains = n.domains, state = n.state, reason = n.reason, message = n.message, since = n.since, wanted = n.wanted,
         cause = n.cause, counts = n.counts, started_at = n.started_at, ended_at = n.ended_at,
-        interrupted_ms = n.interrupted_ms, version = n.version,
-        begun = n.begun, shown = n.shown, duration_rank = n.duration_rank, updated_at = case
-          when n.state <> j.state or n.shown <> j.shown or n.updated_at >= j.updated_at + interval '1 second'
-          then greatest(n.updated_at, j.updated_at) else j.updated_at end
+        interrupted_ms = n.interrupted_ms, version = n.version, begun = n.begun, shown = n.shown,
+        duration_rank = n.duration_rank, updated_at = n.updated_at
       from unnest(changed_jobs) n
       where j.uid = n.uid and (every or n.uid = any (won));
     end if;
