@@ -11,8 +11,9 @@
  * hub has. It registers before the first page is read, so nothing falls between; what a page contains already is dropped
  * by revision.
  *
- * A slow watcher holds at most one frame per job, the latest; the merged one goes to the tail. If even that passes a
- * bound, the watch ends with an Error that says from where to go on, and the others notice nothing.
+ * A slow watcher holds at most one frame per job, the latest, beside those that it is being told; the merged one goes to
+ * the tail. If even that passes a bound, the watch ends with an Error that says from where to go on, and the others notice
+ * nothing.
  *
  * Without watchers nothing is read; the first one begins at the newest revision.
  */
@@ -154,18 +155,21 @@ export class WatchHub implements Hub {
     this.#stale = false;
   }
 
-  /** The position moves last: a watcher that is looked at from another one's `wake` may not have its own frames yet. */
+  /** Nobody is woken before everyone has all frames: of some of them alone it cannot be told from where to go on. */
   #publish(frames: readonly JobFrame[], upTo: bigint): void {
+    const due: Subscription[] = [];
+    const pushTo = (subscriptions: Iterable<Subscription>, frame: JobFrame): void => {
+      for (const subscription of subscriptions) if (subscription.push(frame)) due.push(subscription);
+    };
     for (const frame of frames) {
       const { jobId, domains } = frame.view.job;
-      for (const subscription of this.#others) subscription.push(frame);
-      if (this.#byJob.size > 0) for (const subscription of this.#byJob.get(jobId) ?? []) subscription.push(frame);
+      pushTo(this.#others, frame);
+      if (this.#byJob.size > 0) pushTo(this.#byJob.get(jobId) ?? [], frame);
       if (this.#byDomain.size === 0) continue;
-      for (const domain of Object.keys(domains)) {
-        for (const subscription of this.#byDomain.get(domain) ?? []) subscription.push(frame);
-      }
+      for (const domain of Object.keys(domains)) pushTo(this.#byDomain.get(domain) ?? [], frame);
     }
     this.#position = upTo;
+    for (const subscription of due) subscription.stir();
   }
 
   #fail(message: string): void {

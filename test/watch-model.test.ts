@@ -86,7 +86,7 @@ async function command(client: Client, roll: (sides: number) => number, jobIds: 
 }
 
 interface Seen {
-  readonly frames: { readonly from: bigint; readonly to: bigint; readonly type: EventType; readonly state: string }[];
+  frames: { readonly from: bigint; readonly to: bigint; readonly type: EventType; readonly state: string }[];
   /** What the snapshot showed, if the job was there. */
   snapshot: { readonly revision: bigint; readonly state: string } | undefined;
 }
@@ -104,6 +104,8 @@ async function watchOnAndOff(number: number, end: () => bigint | undefined): Pro
     let left = 1 + roll(60) + (reached === 0n && roll(3) > 0 ? COMMANDS : 0);
     // What was seen of a snapshot that broke off counts for nothing.
     if (reached === 0n) jobs.clear();
+    // What was told out of turn, and nothing in turn after it, is told again.
+    for (const seen of jobs.values()) seen.frames = seen.frames.filter((frame) => frame.to <= reached);
     try {
       for await (const event of client.watchJob({ resumeRevision: reached }, { signal: leave.signal })) {
         expect(event.type).not.toBe(EventType.ERROR);
@@ -130,8 +132,8 @@ function note(jobs: Map<string, Seen>, event: WatchJobEventResponse): void {
   const seen = jobs.get(object.jobId) ?? { frames: [], snapshot: undefined };
   jobs.set(object.jobId, seen);
   const state = object.status?.state ?? "";
-  if (event.snapshotRevision > 0n) seen.snapshot = { revision: event.snapshotRevision, state };
-  else seen.frames.push({ from: event.coalescedFrom, to: event.revision, type, state });
+  if (event.coalescedFrom === 0n) seen.snapshot = { revision: event.snapshotRevision, state };
+  else seen.frames.push({ from: event.coalescedFrom, to: event.revision || event.snapshotRevision, type, state });
 }
 
 test("what watchers see is the history, whenever and wherever they connect", async () => {

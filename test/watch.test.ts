@@ -356,6 +356,50 @@ describe("a watch that goes on", () => {
   });
 });
 
+/** All that the watches of one client, one after the other, have said of each job; what is heard again is left out by revision. */
+function tilesOf(items: readonly WatchItem[], jobId: string): [bigint, bigint][] {
+  return items.filter(isFrame).flatMap((frame) => (frame.view.job.jobId === jobId ? [[frame.from, frame.revision]] : []));
+}
+
+const reachedBy = (items: readonly WatchItem[]): bigint =>
+  items.reduce((reached, item) => (isFrame(item) && item.inSnapshot ? reached : item.revision), 0n);
+
+describe("a watch that breaks off between the frames of jobs that changed by turns", () => {
+  const changes = async (): Promise<bigint[]> => {
+    await store.jobs.command("Suspend", "one", MASTER, "");
+    await store.jobs.command("Suspend", "other", MASTER, "");
+    await store.jobs.command("Restart", "one", MASTER, "");
+    const rows = await store.query<{ revision: string }>("select revision from events where job_id = 'one' order by revision");
+    return rows.map(({ revision }) => BigInt(revision));
+  };
+
+  test.each(["in the queue", "in the opening"] as const)("misses none of their revisions when it goes on: merged %s", async (where) => {
+    await submit("one");
+    await submit("other");
+    let watcher = new Watcher();
+    const before = reachedBy(await watcher.until(isHeartbeat));
+    if (where === "in the opening") watcher.controller.abort();
+    const eager = new Watcher();
+    await eager.until(isHeartbeat);
+    const revisions = (await changes()).filter((revision) => revision > before);
+    // The hub has told of all, so the one that does not read has it in its queue.
+    await eager.until((item) => isFrame(item) && item.revision === revisions.at(-1));
+    if (where === "in the opening") watcher = new Watcher(MASTER, hub, { start: { kind: "After", revision: before } });
+    const first = await watcher.until((item) => isFrame(item) && item.view.job.jobId === "other");
+    watcher.controller.abort();
+    const reached = reachedBy([{ kind: "Heartbeat", revision: before }, ...first]);
+    const later = new Watcher(MASTER, hub, { start: { kind: "After", revision: reached } });
+    const items = [...first, ...(await later.until(isHeartbeat))];
+    const tiles = tilesOf(items, "one");
+    for (const revision of revisions) {
+      expect(tiles.filter(([from, to]) => from <= revision && revision <= to), `frames with revision ${revision}`).toHaveLength(1);
+    }
+    expect(tilesOf(items, "other").length).toBeGreaterThan(0);
+    later.controller.abort();
+    eager.controller.abort();
+  });
+});
+
 describe("a filter", () => {
   const filter = (given: Partial<WatchFilter>): Partial<WatchOptions> => ({
     filter: { jobIds: null, domain: null, states: null, ...given },

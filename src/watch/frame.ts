@@ -13,13 +13,27 @@ export interface JobFrame {
   readonly revision: bigint;
   /** The last known state where the kind is Deleted. */
   readonly view: JobView;
-  /** Part of a snapshot that has not ended: nothing can be gone on with from here. */
+  /** Not all up to the revision has been told with it, as in a snapshot that has not ended: nothing can go on from here. */
   readonly inSnapshot: boolean;
 }
 
 export function frameFromChange(change: JobChange): JobFrame {
   const kind = change.deleted ? "Deleted" : change.created ? "Added" : "Modified";
   return { kind, from: change.first, revision: change.last, view: change.view, inSnapshot: false };
+}
+
+/**
+ * Frames in the order of their revisions, to be told one after the other; given with the last one first. A merged frame
+ * stands for older revisions too. What comes before it is newer than those, so a watch that breaks off there must go on
+ * from before it: such frames are told as a snapshot is.
+ */
+export function lastFirst(frames: readonly JobFrame[]): JobFrame[] {
+  let untold: bigint | undefined;
+  return frames.toReversed().map((frame) => {
+    const isEarly = untold !== undefined && untold <= frame.revision;
+    if (untold === undefined || frame.from < untold) untold = frame.from;
+    return isEarly && !frame.inSnapshot ? { ...frame, inSnapshot: true } : frame;
+  });
 }
 
 export type WatchItem =

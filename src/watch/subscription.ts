@@ -1,10 +1,11 @@
 /**
  * One watcher's end of the hub. It is pulled: `next` gives what is ready, `wake` says that there may be something. First
- * comes the opening, page by page, then the queue, which holds at most one frame per job.
+ * comes the opening, page by page, then the queue, which holds at most one frame per job. What is in the queue is taken as
+ * a page too, and told to its end before the next: so a job that never rests holds back nothing, itself included.
  */
 
 import { maySee } from "../core/access.js";
-import { type JobFrame, EVERYTHING, type WatchFilter, type WatchItem, type WatchOptions } from "./frame.js";
+import { type JobFrame, EVERYTHING, lastFirst, type WatchFilter, type WatchItem, type WatchOptions } from "./frame.js";
 import type { Opening } from "./opening.js";
 
 export interface SubscriptionOptions {
@@ -26,8 +27,8 @@ export class Subscription {
   readonly filter: WatchFilter;
   readonly #options: SubscriptionOptions;
   readonly #queue = new Map<string, JobFrame>();
-  #page: readonly JobFrame[] = [];
-  #pageIndex = 0;
+  /** What is told now, the last one first, so that what has been told is let go. */
+  #page: JobFrame[] = [];
   #loading = false;
   #opened = false;
   /** More jobs changed during the opening than may wait: the opening has to read on before it is over. */
@@ -37,6 +38,8 @@ export class Subscription {
   #failure: string | undefined;
   /** Everything up to here has been told; 0 in a snapshot. */
   #reached: bigint;
+  /** Something was pushed that `wake` has not told of. */
+  #stirred = false;
   #ended = false;
   #closed = false;
   readonly #timer: NodeJS.Timeout;
@@ -71,8 +74,9 @@ export class Subscription {
     return maySee(this.#options.watch.actor, job);
   }
 
-  push(frame: JobFrame): void {
-    if (this.#ended || this.#failure !== undefined || this.#missed || !this.#wants(frame)) return;
+  /** True where `stir` is due: once what belongs together has been pushed. */
+  push(frame: JobFrame): boolean {
+    if (this.#ended || this.#failure !== undefined || this.#missed || !this.#wants(frame)) return false;
     const { uid } = frame.view.job;
     const waiting = this.#queue.get(uid);
     if (waiting) {
@@ -86,9 +90,16 @@ export class Subscription {
     } else if (this.#queue.size >= this.#options.queueSize) {
       const { queueSize } = this.#options;
       this.fail(`the watch is more than ${queueSize} jobs behind; watch again, with resume_revision where this event has a revision`);
-      return;
+      return false;
     } else this.#queue.set(uid, frame);
-    if (this.#opened) this.#options.wake();
+    if (!this.#opened || this.#stirred) return false;
+    this.#stirred = true;
+    return true;
+  }
+
+  stir(): void {
+    this.#stirred = false;
+    this.#options.wake();
   }
 
   /** What waits is dropped, and the Error is the last item. */
@@ -141,17 +152,19 @@ export class Subscription {
     if (this.#failure !== undefined) return { kind: "Error", message: this.#failure, revision: this.#reached };
     if (!this.#opened) return this.#takeOpening();
     if (this.#heartbeat !== undefined && this.#heartbeat !== "latest") return this.#takeHeartbeat(this.#heartbeat);
-    for (const [uid, frame] of this.#queue) {
-      this.#queue.delete(uid);
-      const rest = this.#options.opening.rest(frame);
-      if (!rest) continue;
+    if (this.#page.length === 0 && this.#queue.size > 0) {
+      this.#page = lastFirst([...this.#queue.values()].flatMap((frame) => this.#options.opening.rest(frame) ?? []));
+      this.#queue.clear();
+    }
+    const frame = this.#page.pop();
+    if (frame) {
       this.#heartbeat = undefined;
-      return rest;
+      return frame;
     }
     return this.#heartbeat === undefined ? undefined : this.#takeHeartbeat(this.#latest());
   }
 
-  /** With an empty queue all that the hub knows has been told. */
+  /** With nothing left in the queue and the page all that the hub knows has been told. */
   #latest(): bigint {
     const position = this.#options.position();
     return position > this.#reached ? position : this.#reached;
@@ -163,15 +176,12 @@ export class Subscription {
   }
 
   #takeOpening(): JobFrame | undefined {
-    for (let frame = this.#page[this.#pageIndex]; frame; frame = this.#page[this.#pageIndex]) {
-      this.#pageIndex += 1;
-      if (this.#wants(frame)) return frame;
-    }
-    if (!this.#loading) {
+    const frame = this.#page.pop();
+    if (!frame && !this.#loading) {
       this.#loading = true;
       void this.#load();
     }
-    return undefined;
+    return frame;
   }
 
   async #load(): Promise<void> {
@@ -186,13 +196,11 @@ export class Subscription {
       if (page.kind === "Over" && this.#missed) {
         // All that was missed is visible to the next page, which is asked for from here on.
         this.#missed = false;
-        this.#page = [];
       } else if (page.kind === "Over") {
         this.#opened = true;
         this.#heartbeat = page.revision;
       } else {
-        this.#page = page.frames;
-        this.#pageIndex = 0;
+        this.#page = lastFirst(page.frames.filter((frame) => this.#wants(frame)));
       }
     } catch (error) {
       this.#options.onFault(error);

@@ -131,7 +131,8 @@ export function frameFromItem(item: WatchItem): WatchJobEventResponse {
   const frame = create(WatchJobEventResponseSchema, {
     type: FRAME_TYPES[item.kind],
     object: jobStatusFromView(item.view),
-    ...(item.inSnapshot ? { snapshotRevision: revision } : { revision, coalescedFrom: item.from }),
+    ...(item.inSnapshot ? { snapshotRevision: revision } : { revision }),
+    coalescedFrom: item.from,
   });
   framesSoFar.set(item, frame);
   return frame;

@@ -75,6 +75,8 @@ describe.each(Object.entries(TRANSPORTS))("WatchJob over %s", (_name, transport)
     expect(await next()).toMatchObject({ revision: 7n, coalescedFrom: 0n, snapshotRevision: 0n });
     front.hub.emit({ ...frame("Modified", 9n), from: 8n });
     expect(await next()).toMatchObject({ revision: 9n, coalescedFrom: 8n, snapshotRevision: 0n });
+    front.hub.emit({ ...frame("Modified", 11n), from: 11n, inSnapshot: true });
+    expect(await next()).toMatchObject({ revision: 0n, coalescedFrom: 11n, snapshotRevision: 11n });
     front.hub.emit({ kind: "Error", message: "slow", revision: 9n });
     expect(await next()).toMatchObject({ type: EventType.ERROR, revision: 9n });
     expect(await started).toMatchObject({

@@ -1478,22 +1478,23 @@ export type WatchJobEventResponse = Message<"kuscia.proto.api.v1alpha1.kusciaapi
 
   /**
    * Everything up to here has been told: where a later watch can go on (resume_revision). Rises from event to event. 0 until the
-   * heartbeat that ends the snapshot, since nothing can be gone on with before.
+   * heartbeat that ends the snapshot, and in events that are told early, since nothing can be gone on with from there.
    *
    * @generated from field: int64 revision = 1000;
    */
   revision: bigint;
 
   /**
-   * The first of the job's revisions that this event stands for; the last is `revision`. They differ where several changes
-   * were merged.
+   * The first of the job's revisions that this event stands for; the last is `revision`, or else `snapshot_revision`. They
+   * differ where several changes were merged. 0 in the snapshot.
    *
    * @generated from field: int64 coalesced_from = 1001;
    */
   coalescedFrom: bigint;
 
   /**
-   * In an event of the snapshot: everything of the job up to this revision is in it.
+   * In an event of the snapshot, or one that is told early: everything of the job up to this revision is in it. Early is what
+   * comes before older changes of another job, which were merged.
    *
    * @generated from field: int64 snapshot_revision = 1002;
    */
