@@ -50,6 +50,8 @@ export interface Config {
   readonly partyCommands: PartyCommands;
   /** For each credential; null = no limit. */
   readonly rateLimit: RateLimit | null;
+  /** Watches that each credential may have open at once. */
+  readonly maxWatches: number;
   /** Of images made through the API. */
   readonly imageCommands: ImageCommands;
   readonly capacity: { readonly cpu?: string; readonly memory?: string };
@@ -136,6 +138,7 @@ function parseConfig(sources: Sources): Config {
     credentialsFile: path(data.credentials),
     partyCommands: data["party-commands"],
     rateLimit: rateLimitFrom(data["rate-limit"]),
+    maxWatches: data["max-watches"],
     imageCommands: data["image-commands"],
     capacity: {
       ...(data.runner.cpu === undefined ? {} : { cpu: data.runner.cpu }),

@@ -38,7 +38,10 @@ const POLL_MS = 5_000;
 
 /** The listener and the hub are stopped by who starts the listener; all else by `onStop`. */
 export function createEngine({ config, log, connectionString, onCommit, onHint, onStop }: EngineOptions): Engine {
-  const metrics = createMetrics(() => hub.watchers);
+  const metrics = createMetrics(
+    () => hub.watchers,
+    () => hub.watchersByCredential,
+  );
   const fault =
     (room: string) =>
     (error: unknown): void => {
@@ -58,7 +61,7 @@ export function createEngine({ config, log, connectionString, onCommit, onHint, 
     onFault: fault("writer"),
   });
   onStop(() => writer.close());
-  const hub = new WatchHub({ pool, heartbeatMs: config.heartbeatMs, onFault: fault("watch") });
+  const hub = new WatchHub({ pool, heartbeatMs: config.heartbeatMs, maxWatches: config.maxWatches, onFault: fault("watch") });
   const listener = new Listener({
     connectionString,
     pollMs: POLL_MS,

@@ -36,10 +36,12 @@ export interface Metrics {
   readonly requests: Counter<"route" | "protocol" | "status">;
   readonly batchWrites: Histogram;
   readonly watchers: Gauge;
+  readonly credentialWatchers: Gauge<"credential">;
   readonly faults: Counter<"room">;
 }
 
-export function createMetrics(watchers: () => number): Metrics {
+/** `watchers` and `watchersByCredential` are asked when the metrics are: how many watches are open, and how many of each credential. */
+export function createMetrics(watchers: () => number, watchersByCredential: () => ReadonlyMap<string, number>): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
@@ -63,6 +65,16 @@ export function createMetrics(watchers: () => number): Metrics {
       registers,
       collect() {
         this.set(watchers());
+      },
+    }),
+    credentialWatchers: new Gauge({
+      name: "muster_credential_watchers",
+      help: "Open watches of each credential that has any",
+      labelNames: ["credential"],
+      registers,
+      collect() {
+        this.reset();
+        for (const [credential, count] of watchersByCredential()) this.set({ credential }, count);
       },
     }),
     faults: new Counter({ name: "muster_faults_total", help: "Faults that were logged", labelNames: ["room"], registers }),

@@ -18,6 +18,8 @@
  * Without watchers nothing is read; the first one begins at the newest revision.
  */
 
+import { JobError } from "./core/error.js";
+import type { Actor } from "./core/job.js";
 import { Poked } from "./service.js";
 import { changesAfter, type Commit } from "./store/changes.js";
 import { newestRevision } from "./store/events.js";
@@ -41,7 +43,7 @@ export interface OpenWatch {
 export interface Hub {
   /**
    * The opening, one Heartbeat that ends it, then changes in revision order. `wake` is called when `next` may have
-   * something, or the watch has ended.
+   * something, or the watch has ended. Throws ResourceExhausted where the caller's credential has too many open.
    */
   open(options: WatchOptions, wake: () => void): OpenWatch;
 }
@@ -50,28 +52,34 @@ export interface HubOptions {
   readonly pool: Pool;
   /** A Heartbeat follows this long after the last item. */
   readonly heartbeatMs: number;
+  /** Watches that each credential may have open at once; left out = any number. */
+  readonly maxWatches?: number;
   /** Jobs a slow watcher may lag behind with. */
   readonly queueSize?: number;
   readonly onFault: (error: unknown) => void;
 }
 
-/** The items of a watch, for who takes them one by one. */
-export async function* watchItems(hub: Hub, options: WatchOptions): AsyncGenerator<WatchItem, void, undefined> {
+/** The items of a watch, for who takes them one by one. It is open at once; the signal ends one that nobody takes from. */
+export function watchItems(hub: Hub, options: WatchOptions): AsyncGenerator<WatchItem, void, undefined> {
   let wake: (() => void) | undefined;
   const watch = hub.open(options, () => wake?.());
-  try {
-    for (;;) {
-      const item = watch.next();
-      if (item) yield item;
-      else if (watch.ended) return;
-      else {
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
+  return take();
+
+  async function* take(): AsyncGenerator<WatchItem, void, undefined> {
+    try {
+      for (;;) {
+        const item = watch.next();
+        if (item) yield item;
+        else if (watch.ended) return;
+        else {
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+          });
+        }
       }
+    } finally {
+      watch.close();
     }
-  } finally {
-    watch.close();
   }
 }
 
@@ -82,6 +90,8 @@ export class WatchHub implements Hub {
   readonly #byDomain = new Map<string, Set<Subscription>>();
   readonly #others = new Set<Subscription>();
   readonly #subscriptions = new Set<Subscription>();
+  /** How many there are, by credential. */
+  readonly #counts = new Map<string, number>();
   readonly #reader: Poked;
   #position = 0n;
   /** Nobody watched for a while, so the position is behind; settles when it is at the newest revision again. */
@@ -97,6 +107,11 @@ export class WatchHub implements Hub {
 
   get watchers(): number {
     return this.#subscriptions.size;
+  }
+
+  /** By credential; `none` where none is asked for. */
+  get watchersByCredential(): ReadonlyMap<string, number> {
+    return this.#counts;
   }
 
   /** Ends every watch; idempotent. */
@@ -177,7 +192,10 @@ export class WatchHub implements Hub {
   }
 
   open(options: WatchOptions, wake: () => void): OpenWatch {
-    const { pool, heartbeatMs, queueSize = 10_000, onFault } = this.#options;
+    const { pool, heartbeatMs, queueSize = 10_000, maxWatches = Infinity, onFault } = this.#options;
+    if ((this.#counts.get(credentialOf(options.actor)) ?? 0) >= maxWatches) {
+      throw new JobError("ResourceExhausted", `this credential has ${maxWatches} open watches, as many as max-watches allows; end one first`);
+    }
     const opening = openingOf(pool, options);
     const afterReady: Opening = {
       // Whatever is read after this moment, the hub follows from before it.
@@ -204,19 +222,34 @@ export class WatchHub implements Hub {
 
   #add(subscription: Subscription): void {
     this.#subscriptions.add(subscription);
+    this.#count(subscription, 1);
     const { filter, domain } = subscription;
     if (filter.jobIds) for (const jobId of filter.jobIds) addTo(this.#byJob, jobId, subscription);
     else if (domain !== null) addTo(this.#byDomain, domain, subscription);
     else this.#others.add(subscription);
   }
 
+  #count({ actor }: Subscription, more: 1 | -1): void {
+    const credential = credentialOf(actor);
+    const count = (this.#counts.get(credential) ?? 0) + more;
+    if (count === 0) this.#counts.delete(credential);
+    else this.#counts.set(credential, count);
+  }
+
   #remove(subscription: Subscription): void {
-    this.#subscriptions.delete(subscription);
+    // One that had ended before it was open was never among them.
+    if (!this.#subscriptions.delete(subscription)) return;
+    this.#count(subscription, -1);
     const { filter, domain } = subscription;
     if (filter.jobIds) for (const jobId of filter.jobIds) removeFrom(this.#byJob, jobId, subscription);
     else if (domain !== null) removeFrom(this.#byDomain, domain, subscription);
     else this.#others.delete(subscription);
   }
+}
+
+/** Watches without a credential, as on loopback, are counted together. */
+function credentialOf(actor: Actor): string {
+  return actor.credential ?? "none";
 }
 
 function addTo(index: Map<string, Set<Subscription>>, key: string, subscription: Subscription): void {

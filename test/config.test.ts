@@ -45,6 +45,7 @@ test("without any setting: loopback, an embedded Postgres, every domain, no cred
     listenReports: null,
     partyCommands: "safe",
     rateLimit: null,
+    maxWatches: 20_000,
     heartbeatMs: 10_000,
     maxBodyBytes: 64 * 1024 * 1024,
   });
@@ -149,6 +150,8 @@ test("a limit of requests has a burst of a second's worth unless it names one", 
     expect(load()).toMatchObject({ rateLimit: { perSecond: 2.5, burst: 3 }, partyCommands: "kuscia" });
   });
   await withFile("rate-limit: {per-second: 5, burst: 50}\n", () => expect(load().rateLimit).toEqual({ perSecond: 5, burst: 50 }));
+  await withFile("max-watches: 7\n", () => expect(load().maxWatches).toBe(7));
+  await withFile("max-watches: 0\n", () => expect(faultsOf({}).map((fault) => fault.split(": ", 2)[1])).toEqual(["max-watches"]));
   await withFile("rate-limit: {per-second: 0}\nparty-commands: all\n", () => {
     expect(faultsOf({}).map((fault) => fault.split(": ", 2)[1])).toEqual(["party-commands", "rate-limit.per-second"]);
   });

@@ -67,6 +67,7 @@ export const schema = z.strictObject({
   "token-file": z.string().optional(),
   "log-level": z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
   "heartbeat-seconds": seconds.default(10),
+  "max-watches": z.coerce.number().int().positive().default(20_000),
   "max-body-bytes": z.coerce.number().int().positive().default(64 << 20),
   "history-hours": z.coerce.number().positive().default(24 * 7),
   "history-events": z.coerce.number().int().positive().default(5_000_000),

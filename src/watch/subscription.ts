@@ -5,6 +5,7 @@
  */
 
 import { maySee } from "../core/access.js";
+import type { Actor } from "../core/job.js";
 import { type JobFrame, EVERYTHING, lastFirst, type WatchFilter, type WatchItem, type WatchOptions } from "./frame.js";
 import type { Opening } from "./opening.js";
 
@@ -55,6 +56,10 @@ export class Subscription {
     if (signal.aborted) this.end();
   }
 
+  get actor(): Actor {
+    return this.#options.watch.actor;
+  }
+
   /** True once nothing more comes. */
   get ended(): boolean {
     return this.#ended;
@@ -62,8 +67,7 @@ export class Subscription {
 
   /** Where the watcher's changes are looked for: under these jobs, under this domain, or under everything. */
   get domain(): string | null {
-    const { actor } = this.#options.watch;
-    return this.filter.domain ?? (actor.role === "domain" ? actor.domain : null);
+    return this.filter.domain ?? (this.actor.role === "domain" ? this.actor.domain : null);
   }
 
   #wants({ kind, view: { job } }: JobFrame): boolean {
@@ -71,7 +75,7 @@ export class Subscription {
     if (jobIds && !jobIds.has(job.jobId)) return false;
     if (domain !== null && !Object.hasOwn(job.domains, domain)) return false;
     if (states && kind !== "Deleted" && !states.has(job.state)) return false;
-    return maySee(this.#options.watch.actor, job);
+    return maySee(this.actor, job);
   }
 
   /** True where `stir` is due: once what belongs together has been pushed. */

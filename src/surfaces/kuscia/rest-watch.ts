@@ -8,10 +8,10 @@ import { create } from "@bufbuild/protobuf";
 import {
   type WatchJobEventResponse,
   WatchJobEventResponseSchema,
-  type WatchJobRequest,
   WatchJobRequestSchema,
 } from "../../../gen/kuscia/proto/api/v1alpha1/kusciaapi/job_pb.js";
 import { ErrorCode } from "../../../gen/kuscia/proto/api/v1alpha1/errorcode/error_code_pb.js";
+import { JobError } from "../../core/error.js";
 import type { Refusal, RestRequest, RestResponse, RestRoute } from "../../surface.js";
 import type { Hub } from "../../watch.js";
 import {
@@ -24,7 +24,7 @@ import {
   unsupportedType,
   wantsExtensions,
 } from "./rest.js";
-import { termsOf, watchFrames } from "./watch.js";
+import { watchFrames } from "./watch.js";
 
 export function watchRoute(hub: Hub): RestRoute {
   return {
@@ -34,15 +34,16 @@ export function watchRoute(hub: Hub): RestRoute {
     async handle(request): Promise<RestResponse> {
       const format = bodyFormat(request.headers);
       if (format === "unknown") return unsupportedType(request.headers.get("content-type"));
-      let watch: WatchJobRequest;
+      let frames: AsyncIterable<WatchJobEventResponse>;
       try {
-        watch = asksForNothing(request) ? create(WatchJobRequestSchema) : decodeBody(WatchJobRequestSchema, request, format);
-        termsOf(watch);
+        const watch = asksForNothing(request) ? create(WatchJobRequestSchema) : decodeBody(WatchJobRequestSchema, request, format);
+        frames = watchFrames(hub, watch, request.actor, request.signal);
       } catch (error) {
-        return unbindable(sentence(error));
+        const tooMany = error instanceof JobError && error.reason === "ResourceExhausted";
+        return tooMany ? refuse({ kind: "TooMany", status: 429, message: error.message }) : unbindable(sentence(error));
       }
       const headers = { "content-type": "application/json; charset=utf-8", "cache-control": "no-store" };
-      return { status: 200, headers, body: lines(hub, watch, request) };
+      return { status: 200, headers, body: lines(frames, request) };
     },
   };
 }
@@ -61,10 +62,10 @@ function refuseWatch(refusal: Refusal): RestResponse {
   return refusal.kind === "Unreadable" ? unbindable(refusal.message) : refuse(refusal);
 }
 
-async function* lines(hub: Hub, watch: WatchJobRequest, request: RestRequest): AsyncGenerator<string> {
+async function* lines(frames: AsyncIterable<WatchJobEventResponse>, request: RestRequest): AsyncGenerator<string> {
   const toLine = wantsExtensions(request) ? (frame: WatchJobEventResponse) => write(frame, true) : sharedLine;
   try {
-    for await (const frame of watchFrames(hub, watch, request.actor, request.signal)) yield toLine(frame);
+    for await (const frame of frames) yield toLine(frame);
   } catch (error) {
     // The client has gone or the server stops: the body just ends. Anything else must look broken to the client.
     if (!request.signal.aborted) throw error;

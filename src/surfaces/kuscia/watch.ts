@@ -78,10 +78,11 @@ function startOf({ resumeRevision, skipSnapshot }: WatchJobRequest): WatchStart 
 }
 
 /**
- * The frames of one watch. Returns when its time is over or after an ERROR frame, whose object's err_msg says how to go
- * on. Throws the signal's reason when that aborts, and Unavailable when the hub stops by itself.
+ * The frames of one watch, which is open at once: throws InvalidArgument, and ResourceExhausted. They end when its time is
+ * over or after an ERROR frame, whose object's err_msg says how to go on. Taking them throws the signal's reason when that
+ * aborts, and Unavailable when the hub stops by itself.
  */
-export async function* watchFrames(
+export function watchFrames(
   hub: Hub,
   request: WatchJobRequest,
   actor: Actor,
@@ -89,6 +90,7 @@ export async function* watchFrames(
 ): AsyncGenerator<WatchJobEventResponse> {
   const { filter, start, timeoutMs } = termsOf(request);
   const end = new AbortController();
+  const items = watchItems(hub, { actor, signal: end.signal, filter, start });
   let timeIsOver = false;
   const onTime = (): void => {
     timeIsOver = true;
@@ -102,19 +104,23 @@ export async function* watchFrames(
   };
   if (signal.aborted) onAbort();
   signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    for await (const item of watchItems(hub, { actor, signal: end.signal, filter, start })) {
-      yield frameFromItem(item);
-      if (item.kind === "Error") return;
+  return take();
+
+  async function* take(): AsyncGenerator<WatchJobEventResponse> {
+    try {
+      for await (const item of items) {
+        yield frameFromItem(item);
+        if (item.kind === "Error") return;
+      }
+    } finally {
+      cancelTimer?.();
+      signal.removeEventListener("abort", onAbort);
+      // Also where the caller has stopped reading: the hub may let go at once.
+      end.abort();
     }
-  } finally {
-    cancelTimer?.();
-    signal.removeEventListener("abort", onAbort);
-    // Also where the caller has stopped reading: the hub may let go at once.
-    end.abort();
+    if (signal.aborted) throw signal.reason;
+    if (!timeIsOver) throw new JobError("Unavailable", "the watch has ended; start it again");
   }
-  if (signal.aborted) throw signal.reason;
-  if (!timeIsOver) throw new JobError("Unavailable", "the watch has ended; start it again");
 }
 
 const framesSoFar = new WeakMap<JobFrame, WatchJobEventResponse>();
