@@ -12,7 +12,7 @@
  * by revision.
  *
  * A slow watcher holds at most one frame per job, the latest, beside those that it is being told; the merged one goes to
- * the tail. If even that passes a bound, the watch ends with an Error that says from where to go on, and the others notice
+ * the tail. If even that passes a bound of jobs, or of their tasks, the watch ends with an Error that says from where to go on, and the others notice
  * nothing.
  *
  * Without watchers nothing is read; the first one begins at the newest revision.
@@ -54,8 +54,9 @@ export interface HubOptions {
   readonly heartbeatMs: number;
   /** Watches that each credential may have open at once; left out = any number. */
   readonly maxWatches?: number;
-  /** Jobs a slow watcher may lag behind with. */
+  /** Jobs a slow watcher may lag behind with, and tasks that these jobs may have together. */
   readonly queueSize?: number;
+  readonly queueTasks?: number;
   readonly onFault: (error: unknown) => void;
 }
 
@@ -192,7 +193,7 @@ export class WatchHub implements Hub {
   }
 
   open(options: WatchOptions, wake: () => void): OpenWatch {
-    const { pool, heartbeatMs, queueSize = 10_000, maxWatches = Infinity, onFault } = this.#options;
+    const { pool, heartbeatMs, queueSize = 10_000, queueTasks = 100_000, maxWatches = Infinity, onFault } = this.#options;
     if ((this.#counts.get(credentialOf(options.actor)) ?? 0) >= maxWatches) {
       throw new JobError("ResourceExhausted", `this credential has ${maxWatches} open watches, as many as max-watches allows; end one first`);
     }
@@ -209,6 +210,7 @@ export class WatchHub implements Hub {
       watch: options,
       opening: afterReady,
       queueSize,
+      queueTasks,
       heartbeatMs,
       position: () => this.#position,
       wake,

@@ -3,7 +3,7 @@ import type { Actor } from "../src/core/job.js";
 import { command } from "../src/core/moves/commands.js";
 import { Listener } from "../src/store/listen.js";
 import { type JobFrame, type OpenWatch, type WatchFilter, WatchHub, type WatchItem, watchItems, type WatchOptions } from "../src/watch.js";
-import { MASTER } from "./core/fixtures.js";
+import { MASTER, taskOf } from "./core/fixtures.js";
 import { jobNamed, openTestStore, type TestStore } from "./store/fixtures.js";
 
 let store: TestStore;
@@ -209,6 +209,105 @@ describe("a watcher that opens while more jobs change than it may lag behind wit
     await narrow.stop();
     await hints.stop();
   });
+});
+
+/** The store's pool, with a look at the rows of each answer. */
+function poolWith(looks: { after: (rows: readonly unknown[]) => void }): typeof store.pool {
+  const query = async (text: string, values: unknown[]): Promise<unknown> => {
+    const result = await store.pool.query(text, values);
+    looks.after(result.rows);
+    return result;
+  };
+  return Object.assign(Object.create(store.pool) as typeof store.pool, { query });
+}
+
+describe("jobs of many tasks", () => {
+  const LARGE = 100;
+  const JOBS = 60;
+  const idOf = (i: number): string => `large-${String(i).padStart(2, "0")}`;
+  const submitLarge = async (): Promise<void> => {
+    const tasks = Array.from({ length: LARGE }, (_, i) => taskOf(`t-${i}`, { taskId: "" }));
+    for (let i = 0; i < JOBS; i++) await store.jobs.submit({ definition: jobNamed(idOf(i), { tasks }), surface: "test" }, MASTER);
+  };
+  const all = Array.from({ length: JOBS }, (_, i) => idOf(i));
+  /** Tasks in each answer of the database that a hub has got. */
+  const sizes: number[] = [];
+  const after = (rows: readonly unknown[]): void => {
+    const [row] = rows as { answer?: { tasks?: unknown[] | null } }[];
+    if (row?.answer?.tasks) sizes.push(row.answer.tasks.length);
+  };
+  const expectBounded = (): void => {
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(5_000);
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(JOBS * LARGE);
+  };
+  let own: WatchHub;
+  beforeEach(() => {
+    sizes.length = 0;
+    own = new WatchHub({ pool: poolWith({ after }), heartbeatMs: 60_000, onFault: (error) => faults.push(error) });
+  });
+  afterEach(() => own.stop());
+
+  test.each<[string, Partial<WatchOptions>]>([
+    ["the present ones", {}],
+    ["named ones", { filter: { jobIds: new Set(all), domain: null, states: null } }],
+    ["the history", { start: { kind: "After", revision: 1n } }],
+  ])("are read in smaller pages: %s", async (_what, options) => {
+    await submit("first");
+    await submitLarge();
+    if (!options.start && !options.filter) await store.jobs.command("Delete", "first", MASTER, "");
+    const watcher = new Watcher(MASTER, own, options);
+    const items = await watcher.until(isHeartbeat);
+    const told = items.filter(isFrame).filter((frame) => frame.view.job.jobId !== "first");
+    expect(told.map((frame) => frame.view.job.jobId)).toEqual(all);
+    expect(told.every((frame) => frame.view.tasks.length === LARGE)).toBe(true);
+    // The history tells of the first job too, which has two.
+    if (options.start) sizes[0] = (sizes[0] ?? 0) - 2;
+    expectBounded();
+  });
+
+  test("are read in smaller pages: what another process has committed", async () => {
+    const watcher = new Watcher(MASTER, own);
+    await watcher.until(isHeartbeat);
+    await submitLarge();
+    own.poke();
+    const items = await watcher.until((item) => isFrame(item) && item.view.job.jobId === all.at(-1));
+    expect(items.filter(isFrame).map((frame) => frame.view.job.jobId)).toEqual(all);
+    expectBounded();
+  });
+});
+
+test("a slow watcher of jobs with many tasks is ended before it holds too many of them; how jobs end up comes when it goes on", async () => {
+  const narrow = new WatchHub({ pool: store.pool, heartbeatMs: 60_000, queueTasks: 8, onFault: (error) => faults.push(error) });
+  store.onCommit = (commit) => narrow.take(commit);
+  const tasks = Array.from({ length: 10 }, (_, i) => taskOf(`t-${i}`, { taskId: "" }));
+  const watcher = new Watcher(MASTER, narrow);
+  await watcher.until(isHeartbeat);
+  // One job may always wait, and its changes are one frame, however many they are.
+  await store.jobs.submit({ definition: jobNamed("huge", { tasks }), surface: "test" }, MASTER);
+  for (const verb of ["Suspend", "Restart", "Cancel"] as const) await store.jobs.command(verb, "huge", MASTER, "");
+  expect((await watcher.until(isFrame)).map(nameOf)).toEqual(["Added huge Cancelled"]);
+  // Four of two tasks each may wait together, not a fifth.
+  for (let i = 0; i < 4; i++) await submit(`small-${i}`);
+  for (let i = 0; i < 4; i++) await store.jobs.command("Cancel", `small-${i}`, MASTER, "");
+  expect((await watcher.until((item) => isFrame(item) && item.view.job.jobId === "small-3")).map(nameOf)).toEqual(
+    [0, 1, 2, 3].map((i) => `Added small-${i} Cancelled`),
+  );
+  for (let i = 4; i < 9; i++) await submit(`small-${i}`);
+  await store.jobs.command("Cancel", "small-4", MASTER, "");
+  await store.jobs.command("Delete", "small-5", MASTER, "");
+  const end = (await watcher.next()) ?? { kind: "Heartbeat", revision: 0n };
+  expect(end).toMatchObject({ kind: "Error", message: expect.stringMatching(/^the watch is more than 8 tasks behind; watch again, with resume_revision/) });
+  expect(await watcher.next()).toBeUndefined();
+  const again = new Watcher(MASTER, narrow, { start: { kind: "After", revision: end.revision } });
+  expect((await again.until(isHeartbeat)).map(nameOf).toSorted()).toEqual([
+    "Added small-4 Cancelled",
+    "Added small-6 Running",
+    "Added small-7 Running",
+    "Added small-8 Running",
+    "Deleted small-5 Running",
+    "Heartbeat",
+  ]);
+  await narrow.stop();
 });
 
 test("a client that leaves is forgotten at once", async () => {
@@ -454,7 +553,7 @@ test("what the process commits itself is handed over without a read; what anothe
   const query = store.pool.query.bind(store.pool);
   const counting = Object.assign(Object.create(store.pool) as typeof store.pool, {
     query: (...args: Parameters<typeof query>) => {
-      if (JSON.stringify(args[0]).includes("with changed as")) reads += 1;
+      if (JSON.stringify(args[0]).includes("changed as (")) reads += 1;
       return query(...args);
     },
   });

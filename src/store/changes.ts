@@ -33,7 +33,7 @@ export interface Commit {
 export interface Changes {
   /** In the order of `last`. */
   readonly jobs: readonly JobChange[];
-  /** The window's end: the newest visible revision or the limit, whichever is lower. */
+  /** The window's end: the newest visible revision or the bound, whichever is lower. */
   readonly revision: bigint;
   /** The newest visible revision. */
   readonly newest: bigint;
@@ -46,6 +46,7 @@ export interface Changes {
 interface Answer {
   readonly floor: string;
   readonly newest: string;
+  readonly end: string;
   readonly changed:
     | { uid: string; first: string; last: string; created: boolean; deleted: boolean; job: JobRow | null; gone: Gone | null }[]
     | null;
@@ -58,14 +59,27 @@ interface Gone {
 }
 
 const CHANGES = `
-with changed as (
-  select job_uid as uid, min(revision) as first, max(revision) as last,
+with seen as (
+  select revision, job_uid as uid, kind from events where revision > $1 and revision <= $2
+), touched as (
+  select uid, min(revision) as first from seen group by uid
+), weighed as (
+  select first, row_number() over (order by first) as place, sum(coalesce(
+    (select (j.counts ->> 'total')::int from jobs j where j.uid = t.uid),
+    (select (d.job -> 'counts' ->> 'total')::int from tombstones d where d.job_uid = t.uid), 0)) over (order by first) as tasks
+  from touched t
+), bound as (
+  -- Before the first job that is too much, unless it is alone.
+  select coalesce((select min(first) - 1 from weighed where tasks > $3 and place > 1), $2) as revision
+), changed as (
+  select uid, min(s.revision) as first, max(s.revision) as last,
     bool_or(kind = 'JobCreated') as created, bool_or(kind = 'JobDeleted') as deleted
-  from events where revision > $1 and revision <= $2 group by job_uid
+  from seen s join bound on s.revision <= bound.revision group by uid
 )
 select json_build_object(
   'floor', (select floor from history)::text,
   'newest', ${NEWEST_REVISION},
+  'end', (select revision from bound)::text,
   'changed', (select json_agg(json_build_object(
       'uid', c.uid, 'first', c.first::text, 'last', c.last::text, 'created', c.created, 'deleted', c.deleted,
       'job', (select to_json(j) from jobs j where j.uid = c.uid),
@@ -77,11 +91,19 @@ select json_build_object(
 /** What a bigint of Postgres can hold. */
 const LAST_REVISION = 2n ** 63n - 1n;
 
+/** Where a window ends; it holds one job at least. */
+export interface ChangeBounds {
+  readonly revisions: bigint;
+  /** Of all its jobs together, so that the answer fits in memory whatever their size. */
+  readonly tasks: number;
+}
+
 /** `revision` may be any that a client can name. */
-export async function changesAfter(pool: Pool, revision: bigint, window: bigint): Promise<Changes> {
-  const end = revision > LAST_REVISION - window ? LAST_REVISION : revision + window;
-  const rows = await read<{ answer: Answer }>(pool, CHANGES, [revision.toString(), end.toString()]);
+export async function changesAfter(pool: Pool, revision: bigint, bounds: ChangeBounds): Promise<Changes> {
+  const widest = revision > LAST_REVISION - bounds.revisions ? LAST_REVISION : revision + bounds.revisions;
+  const rows = await read<{ answer: Answer }>(pool, CHANGES, [revision.toString(), widest.toString(), bounds.tasks]);
   const answer = rows[0]?.answer;
+  const end = BigInt(answer?.end ?? widest);
   const tasksOf = groupBy(answer?.tasks ?? [], (row) => row.job_uid);
   const newest = BigInt(answer?.newest ?? 0);
   const jobs: JobChange[] = [];

@@ -35,8 +35,8 @@ const RECORD = `,
   'commands', (select json_agg(json_build_object('job_uid', c.job_uid, 'verb', c.verb, 'actor', c.actor, 'reason', c.reason,
     'time', c.time, 'result', c.result) order by c.seq) from commands c join heads h on h.uid = c.job_uid)`;
 
-const VIEW_OF = (heads: string, more = ""): string => `
-with heads as (${heads})
+const VIEW_OF = (heads: string, more = "", before = ""): string => `
+with ${before}heads as (${heads})
 select json_build_object(
   'revision', ${NEWEST_REVISION},
   'jobs', (select json_agg(h order by h.uid) from heads h),
@@ -77,18 +77,42 @@ export async function recordsByJobId(pool: Pool, jobIds: readonly string[]): Pro
 export interface PageRequest {
   readonly after: string;
   readonly last: string;
-  readonly limit: number;
+  /** The page ends at either bound, but holds one job at least. */
+  readonly most: { readonly jobs: number; readonly tasks: number };
+  /** Null = any. */
+  readonly jobIds: readonly string[] | null;
   /** All of them take part in the job. */
   readonly domains: readonly string[];
   /** Null = any. */
   readonly states: readonly JobState[] | null;
 }
 
-/** Jobs in the order of their uids (creation), after `after` and up to `last`. */
-export function viewsPage(pool: Pool, { after, last, limit, domains, states }: PageRequest): Promise<ViewsAt> {
-  const heads = `select * from jobs where uid > $1 and uid <= $2 and domains ?& $4 and ($5::text[] is null or state = any ($5))
-    order by uid limit $3`;
-  return readViews(pool, heads, [after, last, limit, domains, states]);
+const PAGE_OF = (which: string): string =>
+  VIEW_OF(
+    "select * from candidates where tasks <= $6 or place = 1",
+    ", 'candidates', (select count(*) from candidates)",
+    `candidates as (
+      select *, row_number() over (order by uid) as place, sum((counts ->> 'total')::int) over (order by uid) as tasks
+      from (
+        select * from jobs where uid > $1 and uid <= $2 and domains ?& $4 and ($5::text[] is null or state = any ($5))
+          and ${which} order by uid limit $3
+      ) first
+    ), `,
+  );
+const ANY_PAGE = PAGE_OF("$7::text[] is null");
+const PAGE_OF_NAMED = PAGE_OF("job_id = any ($7::text[])");
+
+/** Jobs in the order of their uids (creation), after `after` and up to `last`. `more`: there may be others after them. */
+export async function viewsPage(
+  pool: Pool,
+  { after, last, most, jobIds, domains, states }: PageRequest,
+): Promise<ViewsAt & { readonly more: boolean }> {
+  const values = [after, last, most.jobs, domains, states, most.tasks, jobIds];
+  const rows = await read<{ answer: Answer & { readonly candidates: number } }>(pool, jobIds ? PAGE_OF_NAMED : ANY_PAGE, values);
+  const answer = rows[0]?.answer;
+  const page = viewsFromAnswer(answer);
+  const candidates = answer?.candidates ?? 0;
+  return { ...page, more: candidates === most.jobs || candidates > page.views.length };
 }
 
 export const FIRST_UID = "00000000-0000-0000-0000-000000000000";

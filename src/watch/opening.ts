@@ -5,10 +5,10 @@
  * the hub had to keep too much meanwhile, it keeps nothing, and the opening is asked on for what has changed since.
  */
 
-import { changesAfter } from "../store/changes.js";
+import { type ChangeBounds, changesAfter } from "../store/changes.js";
 import { newestRevision } from "../store/events.js";
 import type { Pool } from "../store/pool.js";
-import { FIRST_UID, newest, type Newest, viewsByJobId, viewsPage } from "../store/views.js";
+import { FIRST_UID, newest, viewsPage } from "../store/views.js";
 import { EVERYTHING, frameFromChange, type JobFrame, type WatchOptions } from "./frame.js";
 
 export type OpeningPage =
@@ -24,10 +24,10 @@ export interface Opening {
   rest(frame: JobFrame): JobFrame | undefined;
 }
 
-const PAGE = 200;
+/** What is read at once is bounded by what it may weigh: a job has one task, or a thousand. */
+const PAGE = { jobs: 200, tasks: 5_000 } as const;
+export const WINDOW = { revisions: 5_000n, tasks: 5_000 } as const satisfies ChangeBounds;
 const LAST_UID = "ffffffff-ffff-ffff-ffff-ffffffffffff";
-/** Revisions read at once. */
-export const WINDOW = 5_000n;
 
 export function openingOf(pool: Pool, options: WatchOptions): Opening {
   const start = options.start ?? { kind: "Present" };
@@ -84,43 +84,41 @@ function trimmed(frame: JobFrame, covered: bigint): JobFrame | undefined {
  */
 class Present implements Opening {
   readonly #pages: { readonly lastUid: string; readonly revision: bigint }[] = [];
-  /** Jobs up to this one are paged; those that were made after this revision come as changes. */
-  #end: Newest | undefined;
+  /**
+   * Jobs up to this one are paged; those that were made after this revision come as changes. Jobs that are named may be
+   * made in between, whatever their uids, and are paged from the first page's revision on.
+   */
+  #end: { readonly uid: string; readonly revision: bigint | null } | undefined;
   #after = FIRST_UID;
   #catchUp: CatchUp | undefined;
 
   constructor(
     readonly pool: Pool,
     readonly options: WatchOptions,
-  ) {}
-
-  async load(): Promise<OpeningPage> {
-    const { jobIds } = this.options.filter ?? EVERYTHING;
-    if (this.#catchUp) return this.#changed(this.#catchUp);
-    if (jobIds) return this.#named([...jobIds]);
-    this.#end ??= await newest(this.pool);
-    return this.#after < this.#end.uid ? this.#page(this.#end.uid) : this.#over(this.#end.revision);
+  ) {
+    if (options.filter?.jobIds) this.#end = { uid: LAST_UID, revision: null };
   }
 
-  async #named(jobIds: readonly string[]): Promise<OpeningPage> {
-    const [only] = this.#pages;
-    if (only) return this.#over(only.revision);
-    const { revision, views } = await viewsByJobId(this.pool, jobIds);
-    // Jobs of these names that are made later come as changes, whatever their uids.
-    return this.#framesOf(views, LAST_UID, revision);
+  async load(): Promise<OpeningPage> {
+    if (this.#catchUp) return this.#changed(this.#catchUp);
+    this.#end ??= await newest(this.pool);
+    const { uid, revision } = this.#end;
+    return this.#after < uid ? this.#page(uid) : this.#over(revision ?? this.#pages[0]?.revision ?? 0n);
   }
 
   async #page(last: string): Promise<OpeningPage> {
-    const { domain, states } = this.options.filter ?? EVERYTHING;
+    const { jobIds, domain, states } = this.options.filter ?? EVERYTHING;
     const own = this.options.actor.role === "domain" ? this.options.actor.domain : null;
-    const wanted = { domains: [domain, own].filter((each) => each !== null), states: states && [...states] };
-    const { revision, views } = await viewsPage(this.pool, { after: this.#after, last, limit: PAGE, ...wanted });
-    this.#after = views.length < PAGE ? last : (views.at(-1)?.job.uid ?? last);
-    return this.#framesOf(views, this.#after, revision);
-  }
-
-  #framesOf(views: readonly JobFrame["view"][], lastUid: string, revision: bigint): OpeningPage {
-    this.#pages.push({ lastUid, revision });
+    const { revision, views, more } = await viewsPage(this.pool, {
+      after: this.#after,
+      last,
+      most: PAGE,
+      jobIds: jobIds && [...jobIds],
+      domains: [domain, own].filter((each) => each !== null),
+      states: states && [...states],
+    });
+    this.#after = more ? (views.at(-1)?.job.uid ?? last) : last;
+    this.#pages.push({ lastUid: this.#after, revision });
     const frames = views.map((view) => ({ kind: "Added", from: 0n, revision, view, inSnapshot: true }) as const);
     return { kind: "Frames", frames };
   }

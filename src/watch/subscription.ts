@@ -12,8 +12,9 @@ import type { Opening } from "./opening.js";
 export interface SubscriptionOptions {
   readonly watch: WatchOptions;
   readonly opening: Opening;
-  /** Jobs that the watcher may lag behind with. */
+  /** Jobs that the watcher may lag behind with, and tasks that these jobs may have together; one job may always wait. */
   readonly queueSize: number;
+  readonly queueTasks: number;
   /** A Heartbeat follows this long after the last item. */
   readonly heartbeatMs: number;
   /** The hub's revision. */
@@ -28,6 +29,8 @@ export class Subscription {
   readonly filter: WatchFilter;
   readonly #options: SubscriptionOptions;
   readonly #queue = new Map<string, JobFrame>();
+  /** Of all the jobs in the queue. */
+  #queuedTasks = 0;
   /** What is told now, the last one first, so that what has been told is let go. */
   #page: JobFrame[] = [];
   #loading = false;
@@ -83,22 +86,38 @@ export class Subscription {
     if (this.#ended || this.#failure !== undefined || this.#missed || !this.#wants(frame)) return false;
     const { uid } = frame.view.job;
     const waiting = this.#queue.get(uid);
+    const excess = waiting ? undefined : this.#excess(frame);
     if (waiting) {
-      // To the tail, so that what was sent is always everything up to the revision sent last.
+      // To the tail, since frames are told in the order of their revisions.
       this.#queue.delete(uid);
       const kind = waiting.kind === "Added" && frame.kind === "Modified" ? "Added" : frame.kind;
       this.#queue.set(uid, { ...frame, kind, from: waiting.from });
-    } else if (this.#queue.size >= this.#options.queueSize && !this.#opened) {
-      this.#missed = true;
-      this.#queue.clear();
-    } else if (this.#queue.size >= this.#options.queueSize) {
-      const { queueSize } = this.#options;
-      this.fail(`the watch is more than ${queueSize} jobs behind; watch again, with resume_revision where this event has a revision`);
+    } else if (excess === undefined) {
+      this.#queue.set(uid, frame);
+      this.#queuedTasks += frame.view.tasks.length;
+    } else if (this.#opened) {
+      this.fail(`the watch is more than ${excess} behind; watch again, with resume_revision where this event has a revision`);
       return false;
-    } else this.#queue.set(uid, frame);
+    } else {
+      this.#missed = true;
+      this.#clearQueue();
+    }
     if (!this.#opened || this.#stirred) return false;
     this.#stirred = true;
     return true;
+  }
+
+  /** The bound that the queue would pass with one more frame. */
+  #excess({ view }: JobFrame): string | undefined {
+    const { queueSize, queueTasks } = this.#options;
+    if (this.#queue.size >= queueSize) return `${queueSize} jobs`;
+    const tooMuch = this.#queue.size > 0 && this.#queuedTasks + view.tasks.length > queueTasks;
+    return tooMuch ? `${queueTasks} tasks` : undefined;
+  }
+
+  #clearQueue(): void {
+    this.#queue.clear();
+    this.#queuedTasks = 0;
   }
 
   stir(): void {
@@ -109,7 +128,7 @@ export class Subscription {
   /** What waits is dropped, and the Error is the last item. */
   fail(message: string): void {
     this.#failure ??= message;
-    this.#queue.clear();
+    this.#clearQueue();
     this.#page = [];
     this.#options.wake();
   }
@@ -117,7 +136,7 @@ export class Subscription {
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#queue.clear();
+    this.#clearQueue();
     this.#page = [];
     this.close();
     this.#options.wake();
@@ -128,6 +147,8 @@ export class Subscription {
     if (this.#closed) return;
     this.#closed = true;
     this.#ended = true;
+    this.#clearQueue();
+    this.#page = [];
     clearInterval(this.#timer);
     this.#options.watch.signal.removeEventListener("abort", this.#onAbort);
     this.#options.onClose(this);
@@ -158,7 +179,7 @@ export class Subscription {
     if (this.#heartbeat !== undefined && this.#heartbeat !== "latest") return this.#takeHeartbeat(this.#heartbeat);
     if (this.#page.length === 0 && this.#queue.size > 0) {
       this.#page = lastFirst([...this.#queue.values()].flatMap((frame) => this.#options.opening.rest(frame) ?? []));
-      this.#queue.clear();
+      this.#clearQueue();
     }
     const frame = this.#page.pop();
     if (frame) {
