@@ -27,6 +27,7 @@ import type { Pool } from "./store/pool.js";
 import { frameFromChange, type JobFrame, type WatchItem, type WatchOptions } from "./watch/frame.js";
 import { type Opening, openingOf, WINDOW } from "./watch/opening.js";
 import { Subscription } from "./watch/subscription.js";
+import { Turns } from "./watch/turns.js";
 
 export type { JobFrame, JobFrameKind, WatchFilter, WatchItem, WatchOptions, WatchStart } from "./watch/frame.js";
 
@@ -94,6 +95,8 @@ export class WatchHub implements Hub {
   /** How many there are, by credential. */
   readonly #counts = new Map<string, number>();
   readonly #reader: Poked;
+  /** Of the openings' reads. */
+  readonly #turns: Turns;
   #position = 0n;
   /** Nobody watched for a while, so the position is behind; settles when it is at the newest revision again. */
   #stale = true;
@@ -104,6 +107,8 @@ export class WatchHub implements Hub {
     this.#options = options;
     // A failed read is made up for by the listener's next hint: it pokes on reconnect and on its slow poll.
     this.#reader = new Poked(() => this.#read(), options.onFault);
+    // However many watches are opened at once, a connection is left for the others.
+    this.#turns = new Turns(Math.max(1, options.pool.options.max - 1));
   }
 
   get watchers(): number {
@@ -202,7 +207,7 @@ export class WatchHub implements Hub {
       // Whatever is read after this moment, the hub follows from before it.
       load: async () => {
         await this.#ready();
-        return opening.load();
+        return this.#turns.run(async () => (subscription.takesPages ? opening.load() : undefined));
       },
       rest: (frame) => opening.rest(frame),
     };

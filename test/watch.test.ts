@@ -211,15 +211,66 @@ describe("a watcher that opens while more jobs change than it may lag behind wit
   });
 });
 
-/** The store's pool, with a look at the rows of each answer. */
-function poolWith(looks: { after: (rows: readonly unknown[]) => void }): typeof store.pool {
+/** The store's pool, with a look at each statement before it is sent and at its rows. */
+function poolWith(looks: { before?: (text: string) => Promise<void> | void; after?: (rows: readonly unknown[]) => void }): typeof store.pool {
   const query = async (text: string, values: unknown[]): Promise<unknown> => {
+    await looks.before?.(text);
     const result = await store.pool.query(text, values);
-    looks.after(result.rows);
+    looks.after?.(result.rows);
     return result;
   };
   return Object.assign(Object.create(store.pool) as typeof store.pool, { query });
 }
+
+describe("an opening whose client has left", () => {
+  const isPage = (text: string): boolean => text.includes("candidates as (");
+  const openOn = (pool: typeof store.pool): WatchHub => new WatchHub({ pool, heartbeatMs: 60_000, onFault: (error) => faults.push(error) });
+
+  test("reads no further page", async () => {
+    await submit("there");
+    let pages = 0;
+    const leaving = new AbortController();
+    const before = (text: string): void => {
+      if (isPage(text)) pages += 1;
+      // Its first read is under way.
+      else if (text.includes("from jobs order by uid desc")) leaving.abort();
+    };
+    const own = openOn(poolWith({ before }));
+    const left = watchItems(own, { actor: MASTER, signal: leaving.signal });
+    expect((await left.next()).done).toBe(true);
+    const present = new Set(["there"]);
+    const stays = new Watcher(MASTER, own, { filter: { jobIds: present, domain: null, states: null } });
+    expect((await stays.until(isHeartbeat)).map(nameOf)).toEqual(["Added there Running", "Heartbeat"]);
+    expect(pages).toBe(1);
+    await own.stop();
+  });
+
+  test("reads nothing where others were before it", async () => {
+    await submit("there");
+    const filter: WatchFilter = { jobIds: new Set(["there"]), domain: null, states: null };
+    let pages = 0;
+    let letGo = (): void => undefined;
+    const held = new Promise<void>((resolve) => (letGo = resolve));
+    const before = (text: string): Promise<void> | undefined => {
+      if (!isPage(text)) return undefined;
+      pages += 1;
+      return held;
+    };
+    const own = openOn(poolWith({ before }));
+    const many = Array.from({ length: 50 }, () => new Watcher(MASTER, own, { filter }));
+    const items = many.map((watcher) => watcher.next());
+    // As many as are read at once: all the pool's connections but one.
+    await expect.poll(() => pages).toBe(3);
+    for (const watcher of many) watcher.controller.abort();
+    expect(await Promise.all(items)).toEqual(many.map(() => undefined));
+    const stays = new Watcher(MASTER, own, { filter });
+    const opened = stays.until(isHeartbeat);
+    letGo();
+    expect((await opened).map(nameOf)).toEqual(["Added there Running", "Heartbeat"]);
+    expect(pages).toBe(4);
+    await own.stop();
+  });
+});
 
 describe("jobs of many tasks", () => {
   const LARGE = 100;

@@ -18,8 +18,11 @@ export type OpeningPage =
 
 /** What the watcher may see and wants of it is decided by its subscription. */
 export interface Opening {
-  /** The next page; after `Over`, what has changed since. After `Failed` nothing more is asked. */
-  load(): Promise<OpeningPage>;
+  /**
+   * The next page, with one read of the database; after `Over`, what has changed since. After `Failed` nothing more is asked.
+   * Undefined where the watcher is gone.
+   */
+  load(): Promise<OpeningPage | undefined>;
   /** A frame of the hub as this watcher needs it; undefined where the opening contained it. */
   rest(frame: JobFrame): JobFrame | undefined;
 }
@@ -101,7 +104,10 @@ class Present implements Opening {
 
   async load(): Promise<OpeningPage> {
     if (this.#catchUp) return this.#changed(this.#catchUp);
-    this.#end ??= await newest(this.pool);
+    if (!this.#end) {
+      this.#end = await newest(this.pool);
+      return { kind: "Frames", frames: [] };
+    }
     const { uid, revision } = this.#end;
     return this.#after < uid ? this.#page(uid) : this.#over(revision ?? this.#pages[0]?.revision ?? 0n);
   }

@@ -81,6 +81,11 @@ export class Subscription {
     return maySee(this.actor, job);
   }
 
+  /** False once the opening is of no use any more. */
+  get takesPages(): boolean {
+    return !this.#ended && this.#failure === undefined;
+  }
+
   /** True where `stir` is due: once what belongs together has been pushed. */
   push(frame: JobFrame): boolean {
     if (this.#ended || this.#failure !== undefined || this.#missed || !this.#wants(frame)) return false;
@@ -212,7 +217,7 @@ export class Subscription {
   async #load(): Promise<void> {
     try {
       const page = await this.#options.opening.load();
-      if (this.#ended) return;
+      if (!page || !this.takesPages) return;
       if (page.kind === "Failed") {
         // What it was to go on from is worth nothing.
         this.#reached = 0n;
