@@ -551,6 +551,25 @@ describe("a watch that breaks off between the frames of jobs that changed by tur
   });
 });
 
+test("a client that breaks off again and again gets on, though all jobs change by turns", async () => {
+  await submit("first");
+  let reached = reachedBy(await new Watcher().until(isHeartbeat));
+  const ids = Array.from({ length: 40 }, (_, i) => `turn-${i}`);
+  for (const id of ids) await submit(id);
+  for (const verb of ["Suspend", "Restart", "Cancel"] as const) for (const id of ids) await store.jobs.command(verb, id, MASTER, "");
+  const ended = new Set<string>();
+  // Each brings 20 frames at most.
+  for (let watches = 0; ended.size < ids.length; watches++) {
+    expect(watches).toBeLessThan(40);
+    const watcher = new Watcher(MASTER, hub, { start: { kind: "After", revision: reached } });
+    const items: WatchItem[] = [];
+    while (items.length < 20 && !items.some(isHeartbeat)) items.push(...(await watcher.until(() => true)));
+    watcher.controller.abort();
+    reached = reachedBy([{ kind: "Heartbeat", revision: reached }, ...items]);
+    for (const frame of items.filter(isFrame)) if (frame.view.job.state === "Cancelled" && frame.revision <= reached) ended.add(frame.view.job.jobId);
+  }
+});
+
 describe("a filter", () => {
   const filter = (given: Partial<WatchFilter>): Partial<WatchOptions> => ({
     filter: { jobIds: null, domain: null, states: null, ...given },

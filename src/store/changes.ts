@@ -70,7 +70,7 @@ with seen as (
   from touched t
 ), bound as (
   -- Before the first job that is too much, unless it is alone.
-  select coalesce((select min(first) - 1 from weighed where tasks > $3 and place > 1), $2) as revision
+  select coalesce((select min(first) - 1 from weighed where (tasks > $3 or place > $4) and place > 1), $2) as revision
 ), changed as (
   select uid, min(s.revision) as first, max(s.revision) as last,
     bool_or(kind = 'JobCreated') as created, bool_or(kind = 'JobDeleted') as deleted
@@ -94,6 +94,7 @@ const LAST_REVISION = 2n ** 63n - 1n;
 /** Where a window ends; it holds one job at least. */
 export interface ChangeBounds {
   readonly revisions: bigint;
+  readonly jobs: number;
   /** Of all its jobs together, so that the answer fits in memory whatever their size. */
   readonly tasks: number;
 }
@@ -101,7 +102,7 @@ export interface ChangeBounds {
 /** `revision` may be any that a client can name. */
 export async function changesAfter(pool: Pool, revision: bigint, bounds: ChangeBounds): Promise<Changes> {
   const widest = revision > LAST_REVISION - bounds.revisions ? LAST_REVISION : revision + bounds.revisions;
-  const rows = await read<{ answer: Answer }>(pool, CHANGES, [revision.toString(), widest.toString(), bounds.tasks]);
+  const rows = await read<{ answer: Answer }>(pool, CHANGES, [revision.toString(), widest.toString(), bounds.tasks, bounds.jobs]);
   const answer = rows[0]?.answer;
   const end = BigInt(answer?.end ?? widest);
   const tasksOf = groupBy(answer?.tasks ?? [], (row) => row.job_uid);

@@ -29,7 +29,9 @@ export interface Opening {
 
 /** What is read at once is bounded by what it may weigh: a job has one task, or a thousand. */
 const PAGE = { jobs: 200, tasks: 5_000 } as const;
-export const WINDOW = { revisions: 5_000n, tasks: 5_000 } as const satisfies ChangeBounds;
+export const WINDOW = { revisions: 5_000n, jobs: 5_000, tasks: 5_000 } as const satisfies ChangeBounds;
+/** In the first window of changes. */
+const FIRST_JOBS = 16;
 const LAST_UID = "ffffffff-ffff-ffff-ffff-ffffffffffff";
 
 export function openingOf(pool: Pool, options: WatchOptions): Opening {
@@ -38,9 +40,13 @@ export function openingOf(pool: Pool, options: WatchOptions): Opening {
   return new CatchUp(pool, start.kind === "After" ? start.revision : null);
 }
 
-/** Changes in windows of revisions, up to the newest. */
+/**
+ * Changes in windows of revisions, up to the newest. Only the end of a window may be a place to go on from, so the first is
+ * small: a client that breaks off soon, and again, gets on. Later ones are larger, since more is merged in them.
+ */
 class CatchUp implements Opening {
   #position: bigint | null;
+  #jobs = FIRST_JOBS;
 
   /** Null begins, and ends, with the newest. */
   constructor(
@@ -56,7 +62,8 @@ class CatchUp implements Opening {
       return { kind: "Over", revision: this.#position };
     }
     const after = this.#position;
-    const changes = await changesAfter(this.pool, after, WINDOW);
+    const changes = await changesAfter(this.pool, after, { ...WINDOW, jobs: this.#jobs });
+    this.#jobs = Math.min(2 * this.#jobs, WINDOW.jobs);
     if (changes.floor > after) return { kind: "Failed", message: pruned(changes.floor) };
     if (after > changes.newest) return { kind: "Failed", message: unknown(after, changes.newest) };
     this.#position = changes.revision;

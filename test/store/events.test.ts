@@ -42,7 +42,7 @@ test("the last state of a deleted job is kept as long as its history, whatever t
   // Events have the time of the server that made them, tombstones that of the database.
   await store.query("update tombstones set deleted_at = now() - interval '2 hours'");
   expect(await pruneEvents(store.pool, olderThan(HOUR), 1_000)).toBe(0);
-  const { jobs } = await changesAfter(store.pool, before, { revisions: 100n, tasks: 100 });
+  const { jobs } = await changesAfter(store.pool, before, { revisions: 100n, jobs: 100, tasks: 100 });
   expect(jobs.map(({ view, deleted }) => [view.job.jobId, deleted])).toEqual([["skewed", true]]);
 });
 
@@ -52,15 +52,16 @@ test("a window of changes ends before the job that would make it too large, but 
   for (const jobId of ["w-0", "w-1", "w-2"]) await store.jobs.submit({ definition: jobNamed(jobId), surface: "test" }, MASTER);
   await store.jobs.command("Delete", "w-1", MASTER, "");
   await store.jobs.command("Cancel", "w-0", MASTER, "");
-  for (const [tasks, windows] of [
-    [100, [["w-2", "w-1", "w-0"]]],
-    [4, [["w-0", "w-1"], ["w-2", "w-1"], ["w-0"]]],
-    [1, [["w-0"], ["w-1"], ["w-2"], ["w-1"], ["w-0"]]],
+  for (const [tasks, most, windows] of [
+    [100, 100, [["w-2", "w-1", "w-0"]]],
+    [4, 100, [["w-0", "w-1"], ["w-2", "w-1"], ["w-0"]]],
+    [100, 2, [["w-0", "w-1"], ["w-2", "w-1"], ["w-0"]]],
+    [1, 100, [["w-0"], ["w-1"], ["w-2"], ["w-1"], ["w-0"]]],
   ] as const) {
     const seen: string[][] = [];
     let next = before;
     for (let more = true; more; ) {
-      const changes = await changesAfter(store.pool, next, { revisions: 100n, tasks });
+      const changes = await changesAfter(store.pool, next, { revisions: 100n, jobs: most, tasks });
       expect(changes.jobs.every(({ first, last }) => next < first && last <= changes.revision)).toBe(true);
       seen.push(changes.jobs.map(({ view }) => view.job.jobId));
       ({ more, revision: next } = changes);
