@@ -79,6 +79,8 @@ describe.each(Object.entries(TRANSPORTS))("WatchJob over %s", (_name, transport)
     expect(await next()).toMatchObject({ revision: 0n, coalescedFrom: 11n, snapshotRevision: 11n });
     front.hub.emit({ kind: "Error", message: "slow", revision: 9n });
     expect(await next()).toMatchObject({ type: EventType.ERROR, revision: 9n });
+    // To its end: the server waits for an answer that is not read when it stops.
+    expect((await frames.next()).done).toBe(true);
     expect(await started).toMatchObject({
       start: { kind: "After", revision: 5n },
       filter: { jobIds: new Set(["job-1"]), domain: "bob", states: new Set(["Running", "Failed"]) },
