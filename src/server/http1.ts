@@ -7,6 +7,8 @@ import type { ClientCertificate } from "../core/access.js";
 import { type Exchange, ignore, INTERNAL_ERROR, TEXT } from "./exchange.js";
 import { certificateOf } from "./tls.js";
 
+const HOST = "host";
+
 export class Http1Exchange implements Exchange {
   readonly httpVersion = 1;
 
@@ -27,8 +29,15 @@ export class Http1Exchange implements Exchange {
     return this.request.url ?? "";
   }
 
+  /** Undefined also where there is more than one Host, of which another server might have taken another (RFC 9112, 3.2). */
   get authority(): string | undefined {
-    return this.request.headers.host;
+    const { rawHeaders, headers } = this.request;
+    let hosts = 0;
+    for (let i = 0; i < rawHeaders.length; i += 2) {
+      const name = rawHeaders[i] ?? "";
+      if (name.length === HOST.length && name.toLowerCase() === HOST) hosts += 1;
+    }
+    return hosts > 1 ? undefined : headers.host;
   }
 
   get headers(): IncomingHttpHeaders {

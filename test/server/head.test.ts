@@ -19,6 +19,17 @@ describe("a malformed head", () => {
     expect(faultsOf(front)).toEqual([]);
   });
 
+  it.each(["/probe", QUERY, RPC])("with two Hosts is answered 400: %s", async (path) => {
+    const front = await start();
+    const request = (...hosts: string[]): Promise<string> => {
+      const lines = hosts.map((host) => `${host}\r\n`).join("");
+      return sendRaw(front.port, `GET ${path} HTTP/1.1\r\n${lines}Connection: close\r\n\r\n`);
+    };
+    expect(await request("Host: localhost", "Host: localhost")).toMatch(/^HTTP\/1.1 400 [^]*Host/);
+    expect(await request("Host: localhost", "Accept: */*", "hOST: evil.com")).toMatch(/^HTTP\/1.1 400 [^]*Host/);
+    expect(await request("Host: localhost", "Hos: evil.com", "X-Host: evil.com", "Via: Host")).not.toMatch(/^HTTP\/1.1 400 /);
+  });
+
   it("over HTTP/2 is answered 400", async () => {
     const front = await start();
     for (const path of ["/probe", RPC]) {
