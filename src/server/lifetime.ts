@@ -4,8 +4,8 @@
  * timer and its listeners, is made when it is first asked for.
  */
 
-import { Code, ConnectError } from "@connectrpc/connect";
 import type { Admission } from "../access.js";
+import { timedOut } from "./deadline.js";
 import type { Exchange } from "./exchange.js";
 import type { Standing } from "./standing.js";
 
@@ -67,5 +67,3 @@ export class Lifetime {
     return controller;
   }
 }
-
-const timedOut = (): ConnectError => new ConnectError("the operation timed out", Code.DeadlineExceeded);

@@ -78,6 +78,7 @@ export function createRpcTable(options: RpcOptions): RpcTable {
         jsonOptions,
         interceptors: [boundary(openServices, log)],
       }),
+      log,
     );
     for (const surface of options.surfaces) surface.register?.(router);
     return router;

@@ -8,7 +8,7 @@ import { Code, ConnectError, createClient, type HandlerContext } from "@connectr
 import { describe, expect, it } from "vitest";
 import { JobService, QueryJobResponseSchema } from "../../gen/kuscia/proto/api/v1alpha1/kusciaapi/job_pb.js";
 import type { Surface } from "../../src/surface.js";
-import { frontDefaults, http2Request, postJson, rawPost, TRANSPORTS, useFronts } from "../front.js";
+import { faultsOf, frontDefaults, http2Request, postJson, rawPost, TRANSPORTS, useFronts } from "../front.js";
 
 const SERVICE = "/kuscia.proto.api.v1alpha1.kusciaapi.JobService";
 const RPC = `${SERVICE}/QueryJob`;
@@ -49,6 +49,35 @@ describe.each(Object.entries(TRANSPORTS))("over %s", (_name, transport) => {
     const error = ConnectError.from(await client.queryJob({}, { headers }).catch((thrown: unknown) => thrown));
     expect(error).toMatchObject({ code: Code.DeadlineExceeded, rawMessage: "the operation timed out" });
     expect((await called).signal.reason).toMatchObject({ code: Code.DeadlineExceeded });
+  });
+
+  it("a deadline ends a call whose handler does not look at its signal, and not what it has begun", async () => {
+    let release: () => void = () => undefined;
+    let written = false;
+    const { front, called } = await startWith(async () => {
+      await new Promise<void>((resolve) => (release = resolve));
+      written = true;
+      throw new Error("too late to be told");
+    });
+    const client = createClient(JobService, transport(front.url));
+    const headers = { "grpc-timeout": "50m", "connect-timeout-ms": "50" };
+    const error = ConnectError.from(await client.queryJob({}, { headers }).catch((thrown: unknown) => thrown));
+    expect(error).toMatchObject({ code: Code.DeadlineExceeded, rawMessage: "the operation timed out" });
+    const { signal } = await called;
+    expect([signal.aborted, written, faultsOf(front)]).toEqual([true, false, []]);
+    release();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect([written, faultsOf(front)]).toMatchObject([true, [{ err: { message: "too late to be told" } }]]);
+  });
+
+  it("a call whose deadline has passed does nothing", async () => {
+    let calls = 0;
+    const { front } = await startWith(async () => void (calls += 1));
+    const client = createClient(JobService, transport(front.url));
+    const headers = { "grpc-timeout": "0m", "connect-timeout-ms": "0" };
+    const error = ConnectError.from(await client.queryJob({}, { headers }).catch((thrown: unknown) => thrown));
+    expect(error).toMatchObject({ code: Code.DeadlineExceeded, rawMessage: "the operation timed out" });
+    expect(calls).toBe(0);
   });
 
   it("a client that leaves aborts the handler's signal", async () => {
