@@ -15,6 +15,8 @@ export interface ServerProcessOptions {
   readonly dataDirectory?: string;
   /** Further arguments of `muster serve`; paths are relative to the working directory of the test run. */
   readonly args?: readonly string[];
+  /** Flags of Node itself. */
+  readonly nodeArgs?: readonly string[];
   /** Left out = the server starts an embedded Postgres under its data directory, which takes a second. */
   readonly databaseUrl?: string;
 }
@@ -44,7 +46,7 @@ export async function startServerProcess(options: ServerProcessOptions = {}): Pr
   const dataDirectory = options.dataDirectory ?? join(ownFolder ?? "", "data");
   const database = options.databaseUrl === undefined ? [] : ["--database-url", options.databaseUrl];
   const args = [...NO_SETTINGS_FILE, "--data", dataDirectory, "--listen", "127.0.0.1:0", ...database];
-  const child = spawn(process.execPath, [PROGRAM, "serve", ...args, ...(options.args ?? [])], {
+  const child = spawn(process.execPath, [...(options.nodeArgs ?? []), PROGRAM, "serve", ...args, ...(options.args ?? [])], {
     stdio: ["ignore", "pipe", "pipe"],
     env: environmentWithoutSettings(),
   });

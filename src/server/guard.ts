@@ -9,6 +9,7 @@
  *   which is never answered with permission); PUT and DELETE it cannot send unasked at all.
  */
 
+import { MAX_VALUES } from "../encoding/values.js";
 import { isLoopback } from "../loopback.js";
 
 /** Longest delay that a timer of Node can hold; 24.8 days. */
@@ -80,9 +81,6 @@ const CLOSE_ARRAY = 0x5d;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
-/** Members and items that a JSON body may hold in all. The largest job that the limits allow has a third of it. */
-export const MAX_JSON_VALUES = 250_000;
-
 /**
  * What makes a JSON text too costly to parse; undefined where nothing does. Brackets and commas outside strings are
  * counted, in one pass, before any parser sees the text: a few bytes of it can become many times as much memory.
@@ -107,7 +105,7 @@ export function jsonExcess(json: Uint8Array): string | undefined {
     } else if (byte === COMMA) {
       values += 1;
     }
-    if (values > MAX_JSON_VALUES) return `holds more than ${MAX_JSON_VALUES} values`;
+    if (values > MAX_VALUES) return `holds more than ${MAX_VALUES} values`;
   }
   return undefined;
 }

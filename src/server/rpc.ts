@@ -19,6 +19,7 @@ import type { Logger } from "pino";
 import type { Admission } from "../access.js";
 import { actorKey, type Surface } from "../surface.js";
 import { type Collected, replay } from "./body.js";
+import { boundMessages } from "./bound-messages.js";
 import { type ErrorContext, toConnectError } from "./boundary.js";
 import type { Exchange } from "./exchange.js";
 import { clampDeadline, MAX_OPEN_BODY_BYTES, MAX_TIMEOUT_MS } from "./guard.js";
@@ -95,6 +96,8 @@ export function createRpcTable(options: RpcOptions): RpcTable {
 
   const rpcs = new Map<string, Rpc>();
   for (const handler of router.handlers) {
+    // Its message would be in the URL, past the bounds of bodies.
+    if (handler.allowedMethods.includes("GET")) throw new Error(`${handler.requestPath} may be called by GET`);
     const open = openServices.has(handler.service.typeName);
     const unary = router.unary.get(handler.requestPath);
     const shared = sharedStreams.find(({ method }) => method === handler.method);
@@ -109,7 +112,8 @@ export function createRpcTable(options: RpcOptions): RpcTable {
         if (actor === undefined && !open) return refuse(handler, admission, exchange, head);
         const own = open ? MAX_OPEN_BODY_BYTES : admitted?.maxBodyBytes;
         const limit = Math.min(options.maxBodyBytes, own ?? options.maxBodyBytes);
-        const fallBack = (body: AsyncIterable<Uint8Array>): Promise<void> => {
+        const fallBack = (given: AsyncIterable<Uint8Array>): Promise<void> => {
+          const body = boundMessages(given, { desc: handler.method.input, head, maxBytes: limit });
           const contextValues = createContextValues().set(actorKey, actor);
           return route(bounded(handler, limit), { admission, exchange, head, body, contextValues });
         };

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { MAX_VALUES } from "../../src/encoding/values.js";
 import { isLoopback } from "../../src/loopback.js";
 import {
   clampDeadline,
@@ -7,7 +8,6 @@ import {
   isFormContentType,
   jsonExcess,
   MAX_JSON_DEPTH,
-  MAX_JSON_VALUES,
 } from "../../src/server/guard.js";
 
 describe("hostOf", () => {
@@ -122,9 +122,9 @@ describe("clampDeadline", () => {
 describe("jsonExcess", () => {
   it("counts members and items outside strings", () => {
     const many = (count: number) => Buffer.from(`{"job_ids":[${"null,".repeat(count)}null]}`);
-    expect(jsonExcess(many(MAX_JSON_VALUES - 2))).toBeUndefined();
-    expect(jsonExcess(many(MAX_JSON_VALUES - 1))).toBe("holds more than 250000 values");
-    expect(jsonExcess(Buffer.from(JSON.stringify({ a: ",".repeat(MAX_JSON_VALUES) })))).toBeUndefined();
+    expect(jsonExcess(many(MAX_VALUES - 2))).toBeUndefined();
+    expect(jsonExcess(many(MAX_VALUES - 1))).toBe("holds more than 250000 values");
+    expect(jsonExcess(Buffer.from(JSON.stringify({ a: ",".repeat(MAX_VALUES) })))).toBeUndefined();
   });
 
   const deep = (levels: number): Uint8Array => Buffer.from("[".repeat(levels) + "]".repeat(levels));

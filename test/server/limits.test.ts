@@ -1,10 +1,12 @@
 import { once } from "node:events";
 import { connect as connectHttp2 } from "node:http2";
 import { gzipSync } from "node:zlib";
+import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { Code, createClient } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { JobService } from "../../gen/kuscia/proto/api/v1alpha1/kusciaapi/job_pb.js";
 import type { ServerOptions } from "../../src/server.js";
+import type { Surface } from "../../src/surface.js";
 import { http2Request, MASTER, postJson, rawPost, sendRaw, TRANSPORTS, useFronts } from "../front.js";
 
 const RPC = "/kuscia.proto.api.v1alpha1.kusciaapi.JobService/QueryJob";
@@ -126,6 +128,93 @@ describe("JSON that is nested too deep", () => {
       { code: "invalid_argument", message: "JSON is nested deeper than 64 levels" },
     ]);
     expect(jobs.calls).toEqual([]);
+  });
+});
+
+describe("a binary message with too many values", () => {
+  const LIMIT = 250_000;
+  const MESSAGE = "holds more than 250000 values";
+  /** Empty tasks of CreateJob; elsewhere a field that nobody knows. */
+  const records = (count: number): Buffer => Buffer.alloc(2 * count, Buffer.of(0x2a, 0));
+  const enveloped = (message: Buffer, flags = 0): Buffer => {
+    const prefix = Buffer.of(flags, 0, 0, 0, 0);
+    prefix.writeUInt32BE(message.length, 1);
+    return Buffer.concat([prefix, message]);
+  };
+  const zipped = (message: Buffer): Buffer => enveloped(gzipSync(message), 1);
+  const path = (method: string): string => RPC.replace("QueryJob", method);
+
+  /** A POST on a connection of its own, of either version of HTTP; all that came back, in one text. */
+  async function answerTo(url: string, version: 1 | 2, target: string, headers: Record<string, string>, body: Buffer): Promise<string> {
+    if (version === 1) {
+      const answer = await fetch(url + target, { method: "POST", headers, body: new Uint8Array(body) });
+      return `${answer.status} ${await answer.text()}`;
+    }
+    const answer = await http2Request(url, { ":method": "POST", ":path": target, ...headers }, body);
+    const { trailers } = answer;
+    return `${String(answer.status)} ${answer.text} ${String(trailers["grpc-status"])} ${decodeURIComponent(String(trailers["grpc-message"]))}`;
+  }
+
+  const GRPC = "application/grpc";
+  const WEB = "application/grpc-web+proto";
+  const PROTO = "application/proto";
+  const STREAM = "application/connect+proto";
+  const plain = (type: string) => ({ "content-type": type });
+  const ways: readonly [string, 1 | 2, string, Record<string, string>, (message: Buffer) => Buffer, string][] = [
+    ["CreateJob over gRPC", 2, "CreateJob", plain(GRPC), enveloped, "200  3 the message"],
+    ["CreateJob over gRPC, compressed", 2, "CreateJob", { ...plain(GRPC), "grpc-encoding": "gzip" }, zipped, "200  3 the message"],
+    ["CreateJob over gRPC by another name", 2, "CreateJob", plain("Application/gRPC+Proto"), enveloped, "200  3 the message"],
+    ["unknown fields of QueryJob over gRPC", 2, "QueryJob", plain(GRPC), enveloped, "200  3 the message"],
+    ["WatchJob over gRPC", 2, "WatchJob", plain(GRPC), enveloped, "200  3 the message"],
+    ["WatchJob over gRPC, compressed", 2, "WatchJob", { ...plain(GRPC), "grpc-encoding": "gzip" }, zipped, "200  3 the message"],
+    ["CreateJob over Connect", 2, "CreateJob", plain(PROTO), (message) => message, '400 {"code":"invalid_argument","message":"the message'],
+    ["CreateJob over Connect and HTTP/1.1", 1, "CreateJob", plain(PROTO), (message) => message, '400 {"code":"invalid_argument","message":"the message'],
+    ["CreateJob over Connect, compressed", 1, "CreateJob", { ...plain(PROTO), "content-encoding": "gzip" }, gzipSync, '400 {"code":"invalid_argument","message":"the message'],
+    ["WatchJob over Connect", 2, "WatchJob", plain(STREAM), enveloped, '"error":{"code":"invalid_argument","message":"the message'],
+    ["WatchJob over Connect, compressed", 1, "WatchJob", { ...plain(STREAM), "connect-content-encoding": "gzip" }, zipped, '"error":{"code":"invalid_argument","message":"the message'],
+    ["CreateJob over gRPC-Web", 1, "CreateJob", plain(WEB), enveloped, "grpc-message: the%20message"],
+    ["CreateJob over gRPC-Web, compressed", 2, "CreateJob", { ...plain(WEB), "grpc-encoding": "gzip" }, zipped, "grpc-message: the%20message"],
+    ["WatchJob over gRPC-Web", 2, "WatchJob", plain(WEB), enveloped, "grpc-message: the%20message"],
+  ];
+
+  it.each(ways)("is refused: %s", async (_name, version, method, headers, framed, says) => {
+    const { url, jobs } = await start();
+    const answer = await answerTo(url, version, path(method), headers, framed(records(LIMIT + 1)));
+    expect(answer).toContain(says.includes("%20") ? `${says}%20${encodeURIComponent(MESSAGE)}` : `${says} ${MESSAGE}`);
+    if (says.includes("%20")) expect(answer).toContain("grpc-status: 3\r\n");
+    expect(jobs.calls).toEqual([]);
+  });
+
+  it.each(ways.filter(([, , method]) => method !== "WatchJob"))("is taken up to the bound, as for %s", async (_name, version, _method, headers, framed) => {
+    const { url } = await start();
+    const answer = await answerTo(url, version, path("QueryJob"), headers, framed(records(LIMIT)));
+    expect(answer).toContain("job_id: must not be empty");
+  });
+
+  it.each(["create", "query", "watch"])("is refused on REST: %s", async (call) => {
+    const { url, jobs } = await start();
+    const headers = { "content-type": "application/x-protobuf" };
+    const answer = await answerTo(url, 1, `/api/v1/job/${call}`, headers, records(LIMIT + 1));
+    expect(answer).toContain(`the protobuf body ${MESSAGE}`);
+    expect(jobs.calls).toEqual([]);
+  });
+
+  it("is refused where what is wrong with it comes after", async () => {
+    const { url } = await start();
+    const broken = Buffer.concat([records(LIMIT + 1), Buffer.from("ffffffff", "hex")]);
+    expect(await answerTo(url, 2, path("CreateJob"), plain(GRPC), enveloped(broken))).toContain(`3 the message ${MESSAGE}`);
+  });
+
+  it("is refused where it comes after another", async () => {
+    const { url } = await start();
+    const body = Buffer.concat([enveloped(records(1)), enveloped(records(LIMIT + 1))]);
+    expect(await answerTo(url, 2, path("CreateJob"), plain(GRPC), body)).toContain(`3 the message ${MESSAGE}`);
+  });
+
+  it("cannot come in the URL", async () => {
+    const queryByGet = { ...JobService.method.queryJob, idempotency: MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS };
+    const surface: Surface = { name: "test", routes: [], register: (router) => void router.rpc(queryByGet, () => ({})) };
+    await expect(start({ surfaces: [surface] })).rejects.toThrow(/QueryJob may be called by GET/);
   });
 });
 

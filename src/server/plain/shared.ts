@@ -50,7 +50,7 @@ export class SharedCall {
   ): Promise<void> {
     const { exchange, actor, share } = call;
     const read = await collect(exchange.body, plan.maxBodyBytes, share);
-    const request = requestOf(read, plan.format, call.head, this.messages);
+    const request = requestOf(read, { format: plan.format, head: call.head, method: this.shared.method }, this.messages);
     if (request === undefined || actor === undefined || !(exchange instanceof Http2Exchange)) return fallBack(read);
     const { shutdownSignal, standing, log } = this.options;
     const lifetime = new Lifetime({ exchange, shutdownSignal, deadline: plan.deadline, standing: { keeper: standing, admission } });

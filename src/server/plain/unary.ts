@@ -3,7 +3,7 @@
  * protocol; it also needs ten times as long for a call as the handler does. So what is well-formed and asks for nothing
  * unusual is decoded, handled and encoded here, by the same implementation and with the same answer. Everything else
  * goes to the router, with the bytes that were read already: another method than POST, a compressed request, a broken
- * deadline, a body that is too long, cut short, or not one message of the method's type.
+ * deadline, a body that is too long, holds too many values, is cut short, or is not one message of the method's type.
  */
 
 import { create, type DescMessage, type DescMethodUnary, type Message } from "@bufbuild/protobuf";
@@ -41,7 +41,7 @@ export class UnaryCall {
     const { exchange, head, share } = call;
     const read = await collect(exchange.body, plan.maxBodyBytes, share);
     const { format } = plan;
-    const request = requestOf(read, format, head, this.messages);
+    const request = requestOf(read, { format, head, method: this.method }, this.messages);
     if (request === undefined) return fallBack(read);
     const context = new CallContext(this.method, plan, call, this.options.shutdownSignal);
     const answer: Answer = { exchange, context, gzip: plan.gzip };

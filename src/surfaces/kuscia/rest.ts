@@ -18,6 +18,7 @@ import {
 import { ErrorResponseSchema } from "../../../gen/kuscia/proto/api/v1alpha1/common_pb.js";
 import { ErrorCode } from "../../../gen/kuscia/proto/api/v1alpha1/errorcode/error_code_pb.js";
 import type { Logger } from "pino";
+import { binaryExcess } from "../../encoding/values.js";
 import type { Refusal, RestRequest, RestResponse, RestRoute } from "../../surface.js";
 import { type StatusInit, statusFromError, undecodable } from "./errors.js";
 import { readJson } from "./json-body.js";
@@ -44,6 +45,8 @@ export function decodeBody<M extends DescMessage>(desc: M, request: RestRequest,
 }
 
 function readBinary<M extends DescMessage>(desc: M, body: Uint8Array) {
+  const excess = binaryExcess(desc, body);
+  if (excess !== undefined) throw new Error(`the protobuf body ${excess}`);
   try {
     return fromBinary(desc, body);
   } catch (error) {
