@@ -119,7 +119,7 @@ export function createJobs(options: JobsOptions): Jobs {
         jobId: definition.jobId,
         contentHash,
         images: [...new Set(definition.tasks.map((task) => task.appImage))],
-        taskIds: definition.tasks.map((task) => task.taskId),
+        taskIds: asked.tasks.map((task) => task.taskId).filter((taskId) => taskId !== ""),
         request: requestId === "" ? null : { caller: actorName(actor), id: requestId },
         bytes: content.length,
         build: (context) => {

@@ -4,7 +4,7 @@
  * Writes queue while a batch is in flight; when it lands, all that wait go as the next one. Alone, a write pays no
  * waiting; under load the round trips, the lock and the flush are shared. One batch is:
  *
- *   read    one statement: the jobs that its writes touch, unless they are kept (kept-jobs.ts)
+ *   read    one statement: the jobs that its writes touch, unless they are kept (kept-jobs.ts) or new
  *   fold    the moves run in memory, per job in the order of arrival, on one draft per job
  *   save    one statement (`save_batch`): rows by compare-and-set on the job's version, revisions, events, one NOTIFY
  *   answer  each write of a job that won hears its own outcome; writes of a job that lost are folded again
@@ -22,6 +22,7 @@ import type { Commit } from "./changes.js";
 import { Commits } from "./commits.js";
 import { type ChangeRequest, type CreateRequest, type Entry, Fold, isCreate, keyOf, needsOf, type Outcome, type Write } from "./fold.js";
 import { brokenConstraint, isTransient, type Pool, storeError } from "./pool.js";
+import { KeptImages } from "./kept-images.js";
 import { KeptJobs } from "./kept-jobs.js";
 import { saveDrafts } from "./save.js";
 import { loadSlices } from "./slices.js";
@@ -65,6 +66,7 @@ export class Writer {
   readonly #saving = new Set<Promise<unknown>>();
   readonly #commits: Commits;
   readonly #kept = new KeptJobs();
+  readonly #images = new KeptImages();
   #closed = false;
 
   constructor(options: WriterOptions) {
@@ -218,10 +220,11 @@ export class Writer {
 
   /** Read, fold, save, answer. Returns the writes that have to be folded again. */
   async #process(batch: readonly Write[]): Promise<{ writes: Write[]; backOff: boolean }> {
-    const { needs, kept } = needsOf(batch, this.#kept);
+    const { needs, known } = needsOf(batch, { jobs: this.#kept, images: this.#images });
     const loaded = await loadSlices(this.#options.pool, needs);
+    this.#images.keep(needs.images, loaded);
     const now = this.#options.now();
-    const { entries, refused, later } = new Fold(loaded, kept, now).run(batch);
+    const { entries, refused, later } = new Fold(loaded, known, now).run(batch);
     const usable = (entry: Entry): boolean => !entry.needsWhole && !entry.broken;
     const changed = entries.filter((entry) => usable(entry) && entry.draft.changed);
     const won = changed.length === 0 ? new Set<string>() : await this.#save(changed, now);

@@ -6,6 +6,7 @@
 import { JobError, jobNotFound } from "../core/error.js";
 import type { Instant } from "../core/job.js";
 import { JobDraft, NeedsWholeJob, type Slice } from "../core/moves/draft.js";
+import type { KeptImages } from "./kept-images.js";
 import type { KeptJobs } from "./kept-jobs.js";
 import { type Loaded, type loadSlices, type RequestKey, requestName, type ResolvedImage } from "./slices.js";
 
@@ -28,6 +29,7 @@ export interface CreateRequest {
   readonly jobId: string;
   readonly contentHash: string;
   readonly images: readonly string[];
+  /** Those that the client chose. */
   readonly taskIds: readonly string[];
   readonly request: RequestKey | null;
   /** Size of the request, for the bound of what may wait. */
@@ -72,12 +74,22 @@ export function isCreate(request: Write["request"]): request is CreateRequest {
   return "build" in request;
 }
 
-/** What has to be read for a batch, and the kept jobs that need not be. */
+/** What is known without reading. */
+export interface Known {
+  readonly jobs: ReadonlyMap<string, Slice>;
+  readonly images: ReadonlyMap<string, ResolvedImage>;
+  /** Creates that were not read for: their jobs are taken to be new. A save that finds one there says so. */
+  readonly creates: ReadonlySet<Write>;
+}
+
+/** What has to be read for a batch, and what need not be. */
 export function needsOf(
   batch: readonly Write[],
-  keptJobs: KeptJobs,
-): { needs: Parameters<typeof loadSlices>[1]; kept: ReadonlyMap<string, Slice> } {
-  const kept = new Map<string, Slice>();
+  kept: { readonly jobs: KeptJobs; readonly images: KeptImages },
+): { needs: Parameters<typeof loadSlices>[1]; known: Known } {
+  const jobs = new Map<string, Slice>();
+  const images = new Map<string, ResolvedImage>();
+  const creates = new Set<Write>();
   const needs = {
     wholeIds: [] as string[],
     wholeUids: [] as string[],
@@ -86,8 +98,15 @@ export function needsOf(
     taskIds: [] as string[],
     requests: [] as RequestKey[],
   };
-  for (const { request, whole } of batch) {
+  for (const write of batch) {
+    const { request, whole } = write;
     if (isCreate(request)) {
+      const resolved = canBeTakenAsNew(write, request) ? kept.images.all(request.images) : undefined;
+      if (resolved) {
+        creates.add(write);
+        for (const [name, image] of resolved) images.set(name, image);
+        continue;
+      }
       needs.wholeIds.push(request.jobId);
       for (const image of request.images) needs.images.add(image);
       needs.taskIds.push(...request.taskIds);
@@ -98,12 +117,17 @@ export function needsOf(
       needs.wholeIds.push(request.target.jobId);
       continue;
     }
-    const known = keptJobs.get(request.target.uid);
-    if (known) kept.set(request.target.uid, known);
+    const job = kept.jobs.get(request.target.uid);
+    if (job) jobs.set(request.target.uid, job);
     else if (request.touch === "whole" || whole) needs.wholeUids.push(request.target.uid);
     else needs.parts.push({ uid: request.target.uid, taskIndex: request.touch });
   }
-  return { needs: { ...needs, images: [...needs.images] }, kept };
+  return { needs: { ...needs, images: [...needs.images] }, known: { jobs, images, creates } };
+}
+
+/** At the first try, where nothing but the job's name and its images has to be looked up. */
+function canBeTakenAsNew({ rounds }: Write, { taskIds, request }: CreateRequest): boolean {
+  return rounds === 0 && taskIds.length === 0 && request === null;
 }
 
 /** Names the job that a write is about, as far as it is known: a job may have two names, of which either may be used. */
@@ -119,21 +143,24 @@ export class Fold {
   readonly #byJobId = new Map<string, Entry>();
   readonly #takenTaskIds: Map<string, string>;
   readonly #answered: Map<string, string>;
-  /** Changes of jobs that this batch makes: they wait until the job is there. */
+  /** Changes of jobs that this batch makes, which wait until the job is there, and creates that have to be read for. */
   readonly #later: Write[] = [];
   /** Refusals that belong to no job of the batch. */
   readonly #refused: Told[] = [];
 
+  readonly #images: ReadonlyMap<string, ResolvedImage>;
+
   constructor(
     readonly loaded: Loaded,
-    kept: ReadonlyMap<string, Slice>,
+    readonly known: Known,
     readonly now: Instant,
   ) {
     this.#takenTaskIds = new Map(loaded.takenTaskIds);
     this.#answered = new Map(loaded.answered);
     for (const slice of loaded.slices) this.#add(new JobDraft(slice), {});
+    this.#images = new Map([...known.images, ...loaded.images]);
     // What was read just now is newer than what was kept.
-    for (const [uid, slice] of kept) if (!this.#byUid.has(uid)) this.#add(new JobDraft(slice), { kept: true });
+    for (const [uid, slice] of known.jobs) if (!this.#byUid.has(uid)) this.#add(new JobDraft(slice), { kept: true });
   }
 
   run(batch: readonly Write[]): { entries: Entry[]; refused: Told[]; later: Write[] } {
@@ -188,12 +215,15 @@ export class Fold {
       return void present.told.push({ write, outcome });
     }
     try {
-      const draft = request.build({ now: this.now, images: this.loaded.images, takenTaskIds: this.#takenTaskIds });
+      const draft = request.build({ now: this.now, images: this.#images, takenTaskIds: this.#takenTaskIds });
       for (const task of draft.tasks.values()) this.#takenTaskIds.set(task.definition.taskId, request.jobId);
       if (name !== null) this.#answered.set(name, request.contentHash);
       this.#add(draft, { isNew: true, request: request.request }).told.push({ write, outcome: { value: { repeated: false } } });
     } catch (error) {
-      this.#refused.push({ write, outcome: { error } });
+      if (!this.known.creates.has(write)) return void this.#refused.push({ write, outcome: { error } });
+      // It may rest on an image that is another now.
+      write.rounds += 1;
+      this.#later.push(write);
     }
   }
 }

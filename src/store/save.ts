@@ -22,6 +22,7 @@ import {
   type SavedRequest,
   type SavedTask,
   TASK_CHANGE,
+  USED_IMAGE,
 } from "./saved-rows.js";
 import type { RequestKey } from "./slices.js";
 import type { OpenTask } from "./work.js";
@@ -34,14 +35,14 @@ export interface Saved {
 }
 
 export interface SaveResult {
-  /** Uids of the jobs that were written; the others had changed since they were read, or their job_id was taken. */
+  /** Uids of the jobs that were written; the others had changed since they were read, or their job_id was taken, or their image is another now. */
   readonly won: ReadonlySet<string>;
   readonly commit: Commit | null;
   /** The jobs that were written and are still there. */
   readonly saved: readonly { readonly draft: JobDraft; readonly job: Job }[];
 }
 
-const SAVE = "select save_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) as answer";
+const SAVE = "select save_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) as answer";
 
 export async function saveDrafts(pool: Pool, entries: readonly Saved[], now: Instant): Promise<SaveResult> {
   const drafts = entries.map((entry) => ({ ...entry, job: jobAfter(entry, now) }));
@@ -127,6 +128,7 @@ class Batch {
   readonly newTasks: SavedTask[] = [];
   readonly newInputs: SavedInput[] = [];
   readonly newRequests: SavedRequest[] = [];
+  readonly usedImages = new Map<string, string>();
   readonly newCommands: SavedCommand[] = [];
   readonly newEvents: SavedEvent[] = [];
   work = false;
@@ -146,7 +148,10 @@ class Batch {
 
   #addNew(draft: JobDraft, request: RequestKey | null): void {
     const { job } = draft;
-    for (const task of draft.tasks.values()) this.newTasks.push({ jobUid: job.uid, task });
+    for (const task of draft.tasks.values()) {
+      this.newTasks.push({ jobUid: job.uid, task });
+      this.usedImages.set(task.definition.appImage, task.imageDigest);
+    }
     for (const [index, input] of draft.inputs) this.newInputs.push({ jobUid: job.uid, index, input });
     if (request) this.newRequests.push({ job, request });
   }
@@ -169,6 +174,7 @@ class Batch {
       rowsArgument(NEW_TASK, this.newTasks),
       rowsArgument(NEW_INPUT, this.newInputs),
       rowsArgument(NEW_REQUEST, this.newRequests),
+      rowsArgument(USED_IMAGE, [...this.usedImages]),
       rowsArgument(NEW_COMMAND, this.newCommands),
       rowsArgument(NEW_EVENT, this.newEvents),
       this.work,

@@ -145,6 +145,12 @@ export const NEW_REQUEST = layout<SavedRequest>("new_request", {
   content_hash: text(({ job }) => job.contentHash),
 });
 
+/** By name and digest. */
+export const USED_IMAGE = layout<readonly [string, string]>("used_image", {
+  name: text(([name]) => name),
+  digest: text(([, digest]) => digest),
+});
+
 export interface SavedCommand {
   readonly jobUid: string;
   readonly command: CommandRecord;
@@ -187,6 +193,7 @@ export const LAYOUTS: readonly Layout<never>[] = [
   NEW_TASK,
   NEW_INPUT,
   NEW_REQUEST,
+  USED_IMAGE,
   NEW_COMMAND,
   NEW_EVENT,
 ];

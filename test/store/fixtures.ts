@@ -80,3 +80,20 @@ export function jobNamed(jobId: string, more: Partial<JobDefinition> = {}): JobD
   const tasks = [taskOf("a", { taskId: "" }), taskOf("b", { taskId: "", dependencies: ["a"] })];
   return definitionOf(tasks, { jobId, ...more });
 }
+
+export interface Listening {
+  readonly pool: Pool;
+  /** The names of the statements that went through the pool. */
+  readonly statements: string[];
+}
+
+export function listenTo(pool: Pool): Listening {
+  const statements: string[] = [];
+  const listening = Object.assign(Object.create(pool) as Pool, {
+    query: (statement: { name: string; text: string; values: unknown[] }) => {
+      statements.push(statement.name);
+      return pool.query(statement);
+    },
+  });
+  return { pool: listening, statements };
+}

@@ -9,10 +9,9 @@ import { attemptEnded, attemptStarted, claim, reportProgress, waitForRoom } from
 import { submit } from "../../src/core/moves/submit.js";
 import { Writer } from "../../src/store/batch.js";
 import { KeptJobs } from "../../src/store/kept-jobs.js";
-import type { Pool } from "../../src/store/pool.js";
 import { loadSlices } from "../../src/store/slices.js";
 import { MASTER, taskOf } from "../core/fixtures.js";
-import { jobNamed, openTestStore, type TestStore } from "./fixtures.js";
+import { jobNamed, listenTo, openTestStore, type TestStore } from "./fixtures.js";
 
 let store: TestStore;
 beforeAll(async () => {
@@ -100,13 +99,7 @@ test("a move begins from what is stored, over two processes and whatever was don
 
 /** A writer of its own, with the statements that it makes, by their names. */
 function listeningWriter(): { writer: Writer; statements: string[] } {
-  const statements: string[] = [];
-  const pool = Object.assign(Object.create(store.pool) as Pool, {
-    query: (statement: { name: string; text: string; values: unknown[] }) => {
-      statements.push(statement.name);
-      return store.pool.query(statement);
-    },
-  });
+  const { pool, statements } = listenTo(store.pool);
   return { writer: new Writer({ pool, now: Date.now }), statements };
 }
 

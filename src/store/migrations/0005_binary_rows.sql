@@ -130,12 +130,15 @@ create type new_request as (job_uid uuid, caller text, request_id text, job_id t
 
 create type new_command as (job_uid uuid, verb text, actor jsonb, reason text, "time" timestamptz, result text);
 
+-- An image that new jobs of a batch are made with, as it was when they were.
+create type used_image as (name text, digest text);
+
 create type new_event as (job_uid uuid, job_id text, kind text, "time" timestamptz, detail json);
 
 -- Writes one batch: all changed jobs of it, in one statement that commits by itself.
 --
 -- A changed job is written where its version is still the one it was read at (`version` holds the next one); a new job
--- where its job_id is free. Rows of a job that lost are skipped as a whole. `work` is told to the listeners.
+-- where its job_id is free and the images of the batch are as they were. Rows of a job that lost are skipped as a whole. `work` is told to the listeners.
 -- Answer: { lost: [uid], revision } where revision is the last one given out, null where none was.
 --
 -- Order: rows first, then the lock, then revisions. The lock is held to the commit, so revisions become visible in
@@ -143,7 +146,7 @@ create type new_event as (job_uid uuid, job_id text, kind text, "time" timestamp
 create function save_batch(
   changed_jobs job_change[], changed_tasks task_change[], changed_attempts saved_attempt[], new_attempts saved_attempt[],
   deleted_jobs deleted_job[], new_jobs new_job[], new_tasks new_task[], new_inputs new_input[], new_requests new_request[],
-  new_commands new_command[], new_events new_event[], work boolean
+  used_images used_image[], new_commands new_command[], new_events new_event[], work boolean
 ) returns json
 language plpgsql
 -- The tables grow by orders of magnitude under a cached plan; every access here is by key.
@@ -232,7 +235,9 @@ begin
     end if;
   end if;
 
-  if cardinality(new_jobs) > 0 then
+  if cardinality(new_jobs) > 0 and not exists (
+    select from unnest(used_images) u left join app_images i on i.name = u.name where i.digest is distinct from u.digest
+  ) then
     with inserted as (
       insert into jobs (uid, version, domains, state, reason, message, since, wanted, cause, counts, started_at, ended_at,
         interrupted_ms, updated_at, begun, shown, duration_rank, job_id, initiator, max_parallelism, schedule_mode,
