@@ -72,7 +72,7 @@ export class Writer {
   constructor(options: WriterOptions) {
     this.#options = {
       batchSize: 256,
-      secondLaneFrom: 16,
+      secondLaneFrom: 32,
       batchBytes: 8 << 20,
       queueSize: 20_000,
       queueBytes: 256 << 20,
