@@ -7,21 +7,21 @@
  * not fit their field are left to protobuf-es, which also knows how to complain about them.
  */
 
-import { type DescField, type DescMessage, type Message, ScalarType, toBinary } from "@bufbuild/protobuf";
+import { create, type DescField, type DescMessage, type Message, ScalarType, toBinary } from "@bufbuild/protobuf";
 import { Edition, FeatureSet_FieldPresence } from "@bufbuild/protobuf/wkt";
 import { WireType } from "@bufbuild/protobuf/wire";
 import { BackwardWriter } from "./backward-writer.js";
-import { chosen, compileOnce, type Fields, Unusual } from "./compile.js";
+import { Code, compileOnce, type MessageInit, read, Unusual } from "./compile.js";
 
 /** The message, behind `headroom` bytes for the caller to fill. */
-export function encodeBinary(desc: DescMessage, message: Message, headroom = 0): Buffer {
+export function encodeBinary(desc: DescMessage, init: MessageInit, headroom = 0): Buffer {
   const start = writer.mark;
   try {
-    writeMessage(desc)(writer, message);
+    writerOf(desc)(writer, init);
     return writer.copy(start, headroom);
   } catch (error) {
     if (!(error instanceof Unusual)) throw error;
-    return Buffer.concat([Buffer.allocUnsafe(headroom), toBinary(desc, message)]);
+    return Buffer.concat([Buffer.allocUnsafe(headroom), toBinary(desc, create(desc, init))]);
   } finally {
     writer.reset(start);
   }
@@ -30,20 +30,22 @@ export function encodeBinary(desc: DescMessage, message: Message, headroom = 0):
 /** One for all: encoding never waits, so no two messages are in it at once. */
 const writer = new BackwardWriter();
 
-type Write<T = unknown> = (out: BackwardWriter, value: T) => void;
+type Write = (out: BackwardWriter, init: MessageInit) => void;
 
-const writeMessage = compileOnce<Write<Fields>>((desc) => {
-  const { typeName } = desc;
-  if (!isPlain(desc)) return (out, message) => out.bytes(toBinary(desc, message));
-  const writers = desc.fields.toSorted((a, b) => b.number - a.number).map(fieldWriter);
-  return (out, message) => {
-    if (message.$typeName !== typeName) throw new Unusual();
-    if (message.$unknown) writeUnknown(out, message.$unknown);
-    for (const write of writers) write(out, message);
-  };
-});
+// The generated function takes what is written to, and a value.
+const writerOf = compileOnce((desc: DescMessage) => new Code("out, m", writeMessage).compile(desc) as Write);
 
-function writeUnknown(out: BackwardWriter, fields: NonNullable<Fields["$unknown"]>): void {
+function writeMessage(desc: DescMessage, code: Code): string {
+  if (!isPlain(desc)) {
+    const whole = (message: MessageInit): Uint8Array => toBinary(desc, create(desc, message));
+    return `out.bytes(${code.valueOf(whole)}(m));`;
+  }
+  const fields = desc.fields.toSorted((a, b) => b.number - a.number).map((field) => writeField(field, code));
+  return `if (!init && m.$unknown) ${code.valueOf(writeUnknown)}(out, m.$unknown);
+    ${fields.join("\n")}`;
+}
+
+function writeUnknown(out: BackwardWriter, fields: NonNullable<Message["$unknown"]>): void {
   for (const { no, wireType, data } of fields.toReversed()) {
     out.bytes(data);
     out.varint(tagOf(no, wireType));
@@ -61,110 +63,69 @@ function isPlainField(field: DescField): boolean {
 }
 
 /** Writes a field of the message where it is set. */
-function fieldWriter(field: DescField): Write<Fields> {
-  const { localName } = field;
-  if (field.fieldKind === "list") return listWriter(field);
-  if (field.fieldKind === "map") return mapWriter(field);
-  const { write, isZero } = valueOf(field);
-  const tag = tagOf(field.number, wireTypeOf(field));
+function writeField(field: DescField, code: Code): string {
+  const { unusual } = code;
+  const tag = tagOf(field.number, field.fieldKind === "list" && field.packed ? WireType.LengthDelimited : wireTypeOf(field));
+  const item = (value: string): string => writeItem(field, value, code);
   if (field.oneof) {
-    const oneofName = field.oneof.localName;
-    return (out, message) => {
-      const value = chosen(message[oneofName], localName);
-      if (value === undefined) return;
-      write(out, value);
-      out.varint(tag);
-    };
+    return `v = ${read(field.oneof.localName)};
+      if (v === undefined ? !init : typeof v !== "object" || v === null || (!init && !("case" in v))) ${unusual}
+      if (v !== undefined && v.case === ${JSON.stringify(field.localName)}) { v = v.value; ${item("v")} out.varint(${tag}); }`;
   }
-  if (field.scalar === ScalarType.STRING && field.presence === FeatureSet_FieldPresence.IMPLICIT) {
-    // Most fields are such, and most of the time goes into them.
-    return (out, message) => {
-      const value = message[localName];
-      if (value === "") return;
-      if (typeof value !== "string") throw new Unusual();
-      out.text(value);
-      out.varint(tag);
-    };
+  const value = `v = ${read(field.localName)};`;
+  if (field.fieldKind === "list") {
+    return `${value}
+      if (v !== undefined || !init) {
+        if (!Array.isArray(v)) ${unusual}
+        ${field.packed ? "const start = out.mark;" : ""}
+        for (let i = v.length - 1; i >= 0; i--) {
+          ${item("v[i]")}
+          ${field.packed ? "" : `out.varint(${tag});`}
+        }
+        ${field.packed ? `if (v.length > 0) { out.varint(out.mark - start); out.varint(${tag}); }` : ""}
+      }`;
   }
-  const isUnset = field.presence === FeatureSet_FieldPresence.IMPLICIT ? isZero : (value: unknown) => value === undefined;
-  return (out, message) => {
-    const value = message[localName];
-    if (isUnset(value)) return;
-    write(out, value);
-    out.varint(tag);
-  };
+  if (field.fieldKind === "map") return `${value} if (v !== undefined || !init) ${writeMap(field, item("v[keys[i]]"), code)}`;
+  if (field.presence !== FeatureSet_FieldPresence.IMPLICIT) return `${value} if (v !== undefined) { ${item("v")} out.varint(${tag}); }`;
+  const { isZero } = scalarOf(field);
+  return `${value} if (!(${isZero}) && !(v === undefined && init)) { ${item("v")} out.varint(${tag}); }`;
 }
 
-function listWriter(field: DescField & { fieldKind: "list" }): Write<Fields> {
-  const { localName } = field;
-  const { write } = valueOf(field);
-  const tag = tagOf(field.number, field.packed ? WireType.LengthDelimited : wireTypeOf(field));
-  return (out, message) => {
-    const items = message[localName];
-    if (!Array.isArray(items)) throw new Unusual();
-    if (items.length === 0) return;
-    const start = out.mark;
-    for (let i = items.length - 1; i >= 0; i--) {
-      write(out, items[i]);
-      if (!field.packed) out.varint(tag);
-    }
-    if (field.packed) closePart(out, start, tag);
-  };
-}
-
-function mapWriter(field: DescField & { fieldKind: "map" }): Write<Fields> {
-  const { localName } = field;
-  const { write } = valueOf(field);
-  const tag = tagOf(field.number, WireType.LengthDelimited);
-  const keyTag = tagOf(1, WireType.LengthDelimited);
-  const valueTag = tagOf(2, wireTypeOf(field));
-  const isText = field.mapKey === ScalarType.STRING;
-  return (out, message) => {
-    const entries = message[localName];
-    if (typeof entries !== "object" || entries === null) throw new Unusual();
-    const keys = Object.keys(entries);
-    if (keys.length > 0 && !isText) throw new Unusual();
-    for (const key of keys.toReversed()) {
+function writeMap(field: DescField & { fieldKind: "map" }, item: string, code: Code): string {
+  return `{
+    if (typeof v !== "object" || v === null) ${code.unusual}
+    const keys = Object.keys(v);
+    ${field.mapKey === ScalarType.STRING ? "" : `if (keys.length > 0) ${code.unusual}`}
+    for (let i = keys.length - 1; i >= 0; i--) {
       const start = out.mark;
-      write(out, (entries as Fields)[key]);
-      out.varint(valueTag);
-      out.text(key);
-      out.varint(keyTag);
-      closePart(out, start, tag);
+      ${item}
+      out.varint(${tagOf(2, wireTypeOf(field))});
+      out.text(keys[i]);
+      out.varint(${tagOf(1, WireType.LengthDelimited)});
+      out.varint(out.mark - start);
+      out.varint(${tagOf(field.number, WireType.LengthDelimited)});
     }
-  };
+  }`;
 }
 
-function closePart(out: BackwardWriter, start: number, tag: number): void {
-  out.varint(out.mark - start);
-  out.varint(tag);
+/** Writes a value without its tag. */
+function writeItem(field: DescField, value: string, code: Code): string {
+  if (!field.message) return `${code.valueOf(scalarOf(field).write)}(out, ${value});`;
+  return `{ const start = out.mark; ${code.functionOf(field.message)}(out, ${value}); out.varint(out.mark - start); }`;
 }
 
 function tagOf(number: number, wireType: WireType): number {
   return number * 8 + wireType;
 }
 
-interface Value {
+interface Scalar {
   /** Without its tag. Throws Unusual where the value does not fit. */
-  readonly write: Write;
-  readonly isZero: (value: unknown) => boolean;
+  readonly write: (out: BackwardWriter, value: unknown) => void;
+  /** The code that tells whether `v` is the default. */
+  readonly isZero: string;
 }
 
-function valueOf({ message, scalar }: DescField): Value {
-  if (message) {
-    let write: Write<Fields> | undefined;
-    return {
-      write(out, value) {
-        // Compiled here, since a message may hold others of its own type.
-        write ??= writeMessage(message);
-        if (typeof value !== "object" || value === null) throw new Unusual();
-        const start = out.mark;
-        write(out, value as Fields);
-        out.varint(out.mark - start);
-      },
-      isZero: () => false,
-    };
-  }
+function scalarOf({ scalar }: DescField): Scalar {
   // A field without a message or a scalar is an enum.
   const known = SCALARS.get(scalar ?? ScalarType.INT32);
   if (!known) throw new Unusual();
@@ -179,7 +140,7 @@ function wireTypeOf({ message, scalar }: DescField): WireType {
 
 const MAX_FLOAT = 3.4028234663852886e38;
 
-const SCALARS: ReadonlyMap<ScalarType, Value> = new Map<ScalarType, Value>([
+const SCALARS: ReadonlyMap<ScalarType, Scalar> = new Map<ScalarType, Scalar>([
   [
     ScalarType.STRING,
     {
@@ -187,7 +148,7 @@ const SCALARS: ReadonlyMap<ScalarType, Value> = new Map<ScalarType, Value>([
         if (typeof value !== "string") throw new Unusual();
         out.text(value);
       },
-      isZero: (value) => value === "",
+      isZero: 'v === ""',
     },
   ],
   [
@@ -198,7 +159,7 @@ const SCALARS: ReadonlyMap<ScalarType, Value> = new Map<ScalarType, Value>([
         out.bytes(value);
         out.varint(value.byteLength);
       },
-      isZero: (value) => value instanceof Uint8Array && value.byteLength === 0,
+      isZero: "v instanceof Uint8Array && v.byteLength === 0",
     },
   ],
   [
@@ -208,7 +169,7 @@ const SCALARS: ReadonlyMap<ScalarType, Value> = new Map<ScalarType, Value>([
         if (typeof value !== "boolean") throw new Unusual();
         out.varint(value ? 1 : 0);
       },
-      isZero: (value) => value === false,
+      isZero: "v === false",
     },
   ],
   [
@@ -219,7 +180,7 @@ const SCALARS: ReadonlyMap<ScalarType, Value> = new Map<ScalarType, Value>([
         if (value >= 0) out.varint(value);
         else out.varint64(BigInt(value));
       },
-      isZero: (value) => value === 0,
+      isZero: "v === 0",
     },
   ],
   [
@@ -229,7 +190,7 @@ const SCALARS: ReadonlyMap<ScalarType, Value> = new Map<ScalarType, Value>([
         if (typeof value !== "number" || value >>> 0 !== value) throw new Unusual();
         out.varint(value);
       },
-      isZero: (value) => value === 0,
+      isZero: "v === 0",
     },
   ],
   [ScalarType.INT64, int64(-(2n ** 63n), 2n ** 63n - 1n)],
@@ -241,7 +202,7 @@ const SCALARS: ReadonlyMap<ScalarType, Value> = new Map<ScalarType, Value>([
         if (typeof value !== "number" || !(Math.abs(value) <= MAX_FLOAT)) throw new Unusual();
         out.float(value);
       },
-      isZero: (value) => Object.is(value, 0),
+      isZero: "Object.is(v, 0)",
     },
   ],
   [
@@ -251,17 +212,17 @@ const SCALARS: ReadonlyMap<ScalarType, Value> = new Map<ScalarType, Value>([
         if (typeof value !== "number") throw new Unusual();
         out.double(value);
       },
-      isZero: (value) => Object.is(value, 0),
+      isZero: "Object.is(v, 0)",
     },
   ],
 ]);
 
-function int64(least: bigint, most: bigint): Value {
+function int64(least: bigint, most: bigint): Scalar {
   return {
     write(out, value) {
       if (typeof value !== "bigint" || value < least || value > most) throw new Unusual();
       out.varint64(value);
     },
-    isZero: (value) => value === 0n,
+    isZero: "v === 0n",
   };
 }

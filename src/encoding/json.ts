@@ -1,170 +1,194 @@
 /**
  * Messages to protobuf's JSON, character for character as protobuf-es and `JSON.stringify` write them with the names of
- * the proto files and with defaults, and a good deal faster. The well-known types, and values that do not fit their field,
- * are left to protobuf-es.
+ * the proto files and with defaults, and several times as fast. The well-known types, and values that do not fit their
+ * field, are left to protobuf-es.
  */
 
-import { type DescEnum, type DescField, type DescMessage, type Message, ScalarType, toJsonString } from "@bufbuild/protobuf";
+import { create, type DescEnum, type DescField, type DescMessage, ScalarType, toJsonString } from "@bufbuild/protobuf";
 import { Edition, FeatureSet_FieldPresence } from "@bufbuild/protobuf/wkt";
 import { base64Encode } from "@bufbuild/protobuf/wire";
-import { TextWriter } from "./text-writer.js";
-import { chosen, compileOnce, type Fields, Unusual } from "./compile.js";
+import { Code, compileOnce, type MessageInit, read, Unusual } from "./compile.js";
 
-export function encodeJson(desc: DescMessage, message: Message): Uint8Array {
+export function encodeJson(desc: DescMessage, init: MessageInit): Uint8Array {
   try {
-    writeMessage(desc)(writer, message);
-    return writer.copy();
+    isAscii = true;
+    const json = writerOf(desc)(init);
+    // Nearly all texts are ASCII, whose bytes are copied as they are.
+    return Buffer.from(json, isAscii ? "latin1" : "utf8");
   } catch (error) {
     if (!(error instanceof Unusual)) throw error;
-    return Buffer.from(toJsonString(desc, message, { useProtoFieldName: true, alwaysEmitImplicit: true }));
-  } finally {
-    writer.reset();
+    return Buffer.from(toJsonString(desc, create(desc, init), { useProtoFieldName: true, alwaysEmitImplicit: true }));
   }
 }
 
-/** One for all: encoding never waits, so no two messages are in it at once. */
-const writer = new TextWriter();
+/** Whether what is written is; one for all, since encoding never waits. */
+let isAscii = true;
 
-type Write<T = unknown> = (out: TextWriter, value: T) => void;
+type Write = (init: MessageInit) => string;
 
-const COMMA = 0x2c;
-const COLON = 0x3a;
-const OPEN_OBJECT = 0x7b;
-const CLOSE_OBJECT = 0x7d;
-const OPEN_ARRAY = 0x5b;
-const CLOSE_ARRAY = 0x5d;
+// The generated function takes one value and gives a text.
+const writerOf = compileOnce((desc: DescMessage) => new Code("m", writeMessage).compile(desc) as Write);
 
-const writeMessage = compileOnce<Write<Fields>>((desc) => {
-  const { typeName } = desc;
-  const unusual = desc.file.edition !== Edition.EDITION_PROTO3 || typeName.startsWith("google.protobuf.");
-  const writers = desc.fields.toSorted((a, b) => a.number - b.number).map(fieldWriter);
-  return (out, message) => {
-    if (unusual || message.$typeName !== typeName) throw new Unusual();
-    out.byte(OPEN_OBJECT);
-    const start = out.position;
-    for (const write of writers) write(out, message, start);
-    out.byte(CLOSE_OBJECT);
-  };
-});
-
-/** Writes a field with its name; nothing where it is unset and has no default to write. `start` is where the first begins. */
-function fieldWriter(field: DescField): (out: TextWriter, message: Fields, start: number) => void {
-  const { localName } = field;
-  const oneofName = field.oneof?.localName;
-  const write = valueWriter(field);
-  const name = `${JSON.stringify(field.name)}:`;
-  const [first, next] = withComma(name);
-  const always = field.fieldKind === "list" || field.fieldKind === "map" || field.presence === FeatureSet_FieldPresence.IMPLICIT;
-  // Most fields of most messages have their default, which is written in one piece.
-  const zero = field.fieldKind === "scalar" ? ZEROS.get(field.scalar) : undefined;
-  const [firstZero, nextZero] = withComma(name + (zero?.text ?? ""));
-  return (out, message, start) => {
-    const value = oneofName === undefined ? message[localName] : chosen(message[oneofName], localName);
-    if (value === undefined && !always) return;
-    const isFirst = out.position === start;
-    if (zero && value === zero.value) return out.bytes(isFirst ? firstZero : nextZero);
-    out.bytes(isFirst ? first : next);
-    write(out, value);
-  };
-}
-
-/** The text as the first of an object's parts, and as a further one. */
-function withComma(text: string): readonly [first: Buffer, next: Buffer] {
-  return [Buffer.from(text), Buffer.from(`,${text}`)];
-}
-
-const ZEROS: ReadonlyMap<ScalarType, { readonly value: unknown; readonly text: string }> = new Map([
-  [ScalarType.STRING, { value: "", text: '""' }],
-  [ScalarType.BOOL, { value: false, text: "false" }],
-  [ScalarType.INT32, { value: 0, text: "0" }],
-  [ScalarType.INT64, { value: 0n, text: '"0"' }],
-]);
-
-function valueWriter(field: DescField): Write {
-  const write = itemWriter(field);
-  if (field.fieldKind === "list") {
-    return (out, items) => {
-      if (!Array.isArray(items)) throw new Unusual();
-      out.byte(OPEN_ARRAY);
-      for (let i = 0; i < items.length; i++) {
-        if (i > 0) out.byte(COMMA);
-        write(out, items[i]);
-      }
-      out.byte(CLOSE_ARRAY);
+function writeMessage(desc: DescMessage, code: Code): string {
+  if (desc.file.edition !== Edition.EDITION_PROTO3 || desc.typeName.startsWith("google.protobuf.")) return code.unusual;
+  const parts = ['let s = "{", e;'];
+  /** Whether some field before is always written. */
+  let follows = false;
+  for (const field of desc.fields.toSorted((a, b) => a.number - b.number)) {
+    const name = `${JSON.stringify(field.name)}:`;
+    const begun = (text: string): string => {
+      const next = JSON.stringify(`,${name}${text}`);
+      return follows ? next : `(s.length > 1 ? ${next} : ${JSON.stringify(name + text)})`;
     };
+    parts.push(writeField(field, begun, code));
+    follows ||= isAlwaysWritten(field);
+  }
+  return `${parts.join("\n")} return s + "}";`;
+}
+
+function isAlwaysWritten({ fieldKind, presence }: DescField): boolean {
+  return fieldKind === "list" || fieldKind === "map" || presence === FeatureSet_FieldPresence.IMPLICIT;
+}
+
+/** `begun` gives the code of a text that comes after the field's name. */
+function writeField(field: DescField, begun: (text: string) => string, code: Code): string {
+  const item = (value: string): string => writeItem(field, value, code);
+  if (field.oneof) {
+    const unusual = code.unusual;
+    return `v = ${read(field.oneof.localName)};
+      if (v === undefined ? !init : typeof v !== "object" || v === null || (!init && !("case" in v))) ${unusual}
+      if (v !== undefined && v.case === ${JSON.stringify(field.localName)}) { v = v.value; s += ${begun("")} + ${item("v")}; }`;
+  }
+  const value = `v = ${read(field.localName)};`;
+  if (field.fieldKind === "list") {
+    return `${value}
+      if (v === undefined && init) s += ${begun("[]")};
+      else {
+        if (!Array.isArray(v)) ${code.unusual}
+        s += ${begun("[")};
+        for (let i = 0; i < v.length; i++) {
+          if (i > 0) s += ",";
+          s += ${item("v[i]")};
+        }
+        s += "]";
+      }`;
   }
   if (field.fieldKind === "map") {
-    return (out, entries) => {
-      if (typeof entries !== "object" || entries === null) throw new Unusual();
-      out.byte(OPEN_OBJECT);
-      const start = out.position;
-      for (const [key, value] of Object.entries(entries)) {
-        if (out.position !== start) out.byte(COMMA);
-        out.quoted(key);
-        out.byte(COLON);
-        write(out, value);
-      }
-      out.byte(CLOSE_OBJECT);
-    };
+    return `${value}
+      if (v === undefined && init) s += ${begun("{}")};
+      else {
+        if (typeof v !== "object" || v === null) ${code.unusual}
+        e = "";
+        for (const k of Object.keys(v)) e += (e === "" ? "" : ",") + ${code.valueOf(text)}(k) + ":" + ${item("v[k]")};
+        s += ${begun("{")} + e + "}";
+      }`;
   }
-  return write;
+  if (field.presence !== FeatureSet_FieldPresence.IMPLICIT) return `${value} if (v !== undefined) s += ${begun("")} + ${item("v")};`;
+  // Most fields of most messages have their default, which is written in one piece.
+  const zero = zeroOf(field);
+  const whole = `s += ${begun("")} + ${item("v")};`;
+  if (!zero) return `${value} ${whole}`;
+  return `${value} if (v === ${zero.code} || (v === undefined && init)) s += ${begun(zero.text)}; else ${whole}`;
 }
 
-function itemWriter({ message, enum: desc, scalar }: DescField): Write {
-  if (message) {
-    let write: Write<Fields> | undefined;
-    return (out, value) => {
-      // Compiled here, since a message may hold others of its own type.
-      write ??= writeMessage(message);
-      if (typeof value !== "object" || value === null) throw new Unusual();
-      write(out, value as Fields);
-    };
-  }
-  if (desc) return enumWriter(desc);
-  return SCALARS[scalar ?? ScalarType.STRING];
+function writeItem({ message, enum: desc, scalar }: DescField, value: string, code: Code): string {
+  if (message) return `${code.functionOf(message)}(${value})`;
+  if (!desc) return `${code.valueOf(SCALARS[scalar ?? ScalarType.STRING])}(${value})`;
+  return `${code.valueOf(enumText)}(${value}, ${code.valueOf(namesOf(desc))})`;
 }
+
+interface Zero {
+  /** The value in the generated code. */
+  readonly code: string;
+  readonly text: string;
+}
+
+function zeroOf({ enum: desc, scalar }: DescField): Zero | undefined {
+  if (!desc) return ZEROS[scalar ?? ScalarType.STRING];
+  const text = namesOf(desc).get(0);
+  return text === undefined ? undefined : { code: "0", text };
+}
+
+const ZERO: Zero = { code: "0", text: "0" };
+const ZERO_64: Zero = { code: "0n", text: '"0"' };
+
+const ZEROS = {
+  [ScalarType.STRING]: { code: '""', text: '""' },
+  [ScalarType.BYTES]: { code: "undefined", text: '""' },
+  [ScalarType.BOOL]: { code: "false", text: "false" },
+  [ScalarType.DOUBLE]: ZERO,
+  [ScalarType.FLOAT]: ZERO,
+  [ScalarType.INT32]: ZERO,
+  [ScalarType.UINT32]: ZERO,
+  [ScalarType.SINT32]: ZERO,
+  [ScalarType.FIXED32]: ZERO,
+  [ScalarType.SFIXED32]: ZERO,
+  [ScalarType.INT64]: ZERO_64,
+  [ScalarType.UINT64]: ZERO_64,
+  [ScalarType.SINT64]: ZERO_64,
+  [ScalarType.FIXED64]: ZERO_64,
+  [ScalarType.SFIXED64]: ZERO_64,
+} as const satisfies Record<ScalarType, Zero>;
+
+type Names = ReadonlyMap<number, string>;
+
+/** As they are written. Of the well-known types none is known here. */
+const namesOf = compileOnce<DescEnum, Names>((desc) => {
+  const values = desc.typeName.startsWith("google.protobuf.") ? [] : desc.values;
+  return new Map(values.map((value) => [value.number, JSON.stringify(value.name)]));
+});
 
 /** Open enums hold numbers that they do not name, which are written as they are. */
-function enumWriter(desc: DescEnum): Write {
-  const names = new Map(desc.values.map((value) => [value.number, Buffer.from(`"${value.name}"`)]));
-  return (out, value) => {
-    if (typeof value !== "number" || desc.typeName.startsWith("google.protobuf.")) throw new Unusual();
-    const name = names.get(value);
-    if (name) out.bytes(name);
-    else number(out, value);
-  };
+function enumText(value: unknown, names: Names): string {
+  if (typeof value !== "number" || names.size === 0) throw new Unusual();
+  return names.get(value) ?? number(value);
 }
 
-const text: Write = (out, value) => {
+/** Up to this length a loop over the characters beats a regular expression. */
+const SHORT_TEXT = 48;
+const ESCAPED = /[^ !#-[\]-~]/;
+const NOT_ASCII = /[^\0-\x7f]/;
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const SPACE = 0x20;
+const LAST_PLAIN = 0x7e;
+
+function text(value: unknown): string {
   if (typeof value !== "string") throw new Unusual();
-  out.quoted(value);
-};
+  const { length } = value;
+  if (length > SHORT_TEXT) return ESCAPED.test(value) ? escaped(value) : `"${value}"`;
+  for (let i = 0; i < length; i++) {
+    const code = value.charCodeAt(i);
+    if (code < SPACE || code > LAST_PLAIN || code === QUOTE || code === BACKSLASH) return escaped(value);
+  }
+  return `"${value}"`;
+}
 
-const DIGIT_ZERO = 0x30;
+function escaped(value: string): string {
+  if (NOT_ASCII.test(value)) isAscii = false;
+  return JSON.stringify(value);
+}
 
-const number: Write = (out, value) => {
+function number(value: unknown): string {
   if (typeof value !== "number" || !Number.isFinite(value)) throw new Unusual();
-  if (value >= 0 && value < 10 && Number.isInteger(value)) out.byte(DIGIT_ZERO + value);
-  else out.plain(String(value));
-};
+  return String(value);
+}
 
-const integer64: Write = (out, value) => {
+function integer64(value: unknown): string {
   if (typeof value !== "bigint") throw new Unusual();
-  out.plain(`"${value}"`);
-};
+  return `"${value}"`;
+}
 
-const TRUE = Buffer.from("true");
-const FALSE = Buffer.from("false");
-
-const bool: Write = (out, value) => {
+function bool(value: unknown): string {
   if (typeof value !== "boolean") throw new Unusual();
-  out.bytes(value ? TRUE : FALSE);
-};
+  return value ? "true" : "false";
+}
 
-const bytes: Write = (out, value) => {
+function bytes(value: unknown): string {
   if (!(value instanceof Uint8Array)) throw new Unusual();
-  out.plain(`"${base64Encode(value)}"`);
-};
+  return `"${base64Encode(value)}"`;
+}
 
 const SCALARS = {
   [ScalarType.STRING]: text,
@@ -182,4 +206,4 @@ const SCALARS = {
   [ScalarType.SINT64]: integer64,
   [ScalarType.FIXED64]: integer64,
   [ScalarType.SFIXED64]: integer64,
-} as const satisfies Record<ScalarType, Write>;
+} as const satisfies Record<ScalarType, (value: unknown) => string>;

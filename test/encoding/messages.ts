@@ -2,6 +2,7 @@
 
 import { create, type DescField, type DescMessage, type Message, ScalarType } from "@bufbuild/protobuf";
 import fc from "fast-check";
+import type { MessageInit } from "../../src/encoding/compile.js";
 
 /** Texts with what JSON escapes, what UTF-8 needs more bytes for, lone surrogates, and lengths around every bound. */
 export const text: fc.Arbitrary<string> = fc.oneof(
@@ -37,30 +38,48 @@ const SCALARS: Readonly<Record<ScalarType, fc.Arbitrary<unknown>>> = {
 
 /** `depth` bounds how deep messages hold messages. */
 export function messageOf(desc: DescMessage, depth = 4): fc.Arbitrary<Message> {
+  // The first is made by `make`, which gives messages.
+  return initOf(desc, depth, fc.constant(make)) as fc.Arbitrary<Message>;
+}
+
+/** What a message is made of: plain objects, with messages among them here and there. */
+export function plainOf(desc: DescMessage, depth = 4): fc.Arbitrary<MessageInit> {
+  return initOf(desc, depth, fc.oneof({ weight: 4, arbitrary: fc.constant(plain) }, fc.constant(make)));
+}
+
+type Maker = (desc: DescMessage, set: Readonly<Record<string, unknown>>, unknown: Message["$unknown"]) => MessageInit;
+
+const make: Maker = (desc, set, $unknown) => {
+  const message = create(desc, set as never) as Message;
+  if ($unknown) message.$unknown = $unknown;
+  return message;
+};
+
+const plain: Maker = (_desc, set, $unknown) => ({ ...set, ...($unknown && { $unknown }) });
+
+function initOf(desc: DescMessage, depth: number, maker: fc.Arbitrary<Maker>): fc.Arbitrary<MessageInit> {
   const single = desc.fields.filter((field) => field.oneof === undefined);
-  const fields = Object.fromEntries(single.map((field) => [field.localName, fieldOf(field, depth)]));
+  const fields = Object.fromEntries(single.map((field) => [field.localName, fieldOf(field, depth, maker)]));
   const oneofs = Object.fromEntries(
     desc.oneofs.map(({ localName, fields: cases }) => [
       localName,
       fc.oneof(
         fc.constant({ case: undefined }),
-        ...cases.map((field) => valueOf(field, depth).map((value) => ({ case: field.localName, value }))),
+        ...cases.map((field) => valueOf(field, depth, maker).map((value) => ({ case: field.localName, value }))),
       ),
     ]),
   );
   const unknown = fc.record({ no: fc.integer({ min: 5000, max: 6000 }), wireType: fc.constant(2), data: fc.constant(Uint8Array.of(1, 65)) });
   const extra = fc.option(fc.array(unknown, { maxLength: 2 }), { nil: undefined, freq: 10 });
-  return fc.tuple(fc.record({ ...fields, ...oneofs }), extra).map(([init, $unknown]) => {
+  return fc.tuple(fc.record({ ...fields, ...oneofs }), extra, maker).map(([init, $unknown, by]) => {
     // Undefined means unset.
     const set = Object.fromEntries(Object.entries(init).filter(([, value]) => value !== undefined));
-    const message = create(desc, set as never) as Message;
-    if ($unknown) message.$unknown = $unknown;
-    return message;
+    return by(desc, set, $unknown);
   });
 }
 
-function fieldOf(field: DescField, depth: number): fc.Arbitrary<unknown> {
-  const value = valueOf(field, depth);
+function fieldOf(field: DescField, depth: number, maker: fc.Arbitrary<Maker>): fc.Arbitrary<unknown> {
+  const value = valueOf(field, depth, maker);
   if (field.fieldKind === "list") return fc.array(value, { maxLength: depth > 0 ? 3 : 0 });
   if (field.fieldKind === "map") return fc.dictionary(keyOf(field.mapKey), value, { maxKeys: depth > 0 ? 3 : 0 });
   return fc.option(value, { nil: undefined });
@@ -70,12 +89,12 @@ function keyOf(type: ScalarType): fc.Arbitrary<string> {
   return type === ScalarType.STRING ? text : SCALARS[type].map(String);
 }
 
-function valueOf(field: DescField, depth: number): fc.Arbitrary<unknown> {
+function valueOf(field: DescField, depth: number, maker: fc.Arbitrary<Maker>): fc.Arbitrary<unknown> {
   const { message } = field;
   // Generated messages hold these in a form of their own.
   if (message?.typeName === "google.protobuf.StringValue") return text;
   if (message?.typeName === "google.protobuf.Struct") return fc.dictionary(text, fc.jsonValue(), { maxKeys: 3 });
-  if (message) return depth > 0 ? fc.constant(null).chain(() => messageOf(message, depth - 1)) : fc.constant(create(message));
+  if (message) return depth > 0 ? fc.constant(null).chain(() => initOf(message, depth - 1, maker)) : maker.map((by) => by(message, {}, undefined));
   if (field.enum) return fc.oneof(fc.constantFrom(...field.enum.values.map((each) => each.number)), fc.constant(77));
   return SCALARS[field.scalar ?? ScalarType.STRING];
 }

@@ -1,8 +1,9 @@
 /** What a protocol has to tell, so that its plain unary calls can be answered without the Connect router. */
 
 import type { OutgoingHttpHeaders } from "node:http";
-import type { DescMessage, Message } from "@bufbuild/protobuf";
+import type { DescMessage } from "@bufbuild/protobuf";
 import type { ConnectError } from "@connectrpc/connect";
+import type { MessageInit } from "../../encoding/compile.js";
 import type { Exchange } from "../exchange.js";
 
 export type HeaderInit = Readonly<Record<string, string>>;
@@ -12,7 +13,7 @@ export interface PlainFormat {
   /** Protobuf's binary format; else its JSON. */
   readonly binary: boolean;
   /** The body of an answer. Throws where the message cannot be written. */
-  encode(desc: DescMessage, message: Message): Uint8Array;
+  encode(desc: DescMessage, init: MessageInit): Uint8Array;
   readonly timeoutHeader: string;
   /** Undefined where the value breaks the protocol's rules. */
   timeoutMs(value: string): number | undefined;

@@ -34,7 +34,7 @@ export const grpc: PlainFormat = {
     return length === body.byteLength - PREFIX_BYTES ? body.subarray(PREFIX_BYTES) : undefined;
   },
 
-  encode: (desc, message) => prefix(encodeBinary(desc, message, PREFIX_BYTES), 0),
+  encode: (desc, init) => prefix(encodeBinary(desc, init, PREFIX_BYTES), 0),
 
   succeed(answer, body) {
     const compressed = answer.gzip && body.byteLength >= PREFIX_BYTES + COMPRESS_MIN_BYTES;

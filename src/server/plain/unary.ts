@@ -6,10 +6,11 @@
  * deadline, a body that is too long, holds too many values, is cut short, or is not one message of the method's type.
  */
 
-import { create, type DescMessage, type DescMethodUnary, type Message } from "@bufbuild/protobuf";
+import { create, type DescMessage, type DescMethodUnary } from "@bufbuild/protobuf";
 import type { ConnectError, MethodImpl } from "@connectrpc/connect";
 import { createMethodSerializationLookup, type MethodSerializationLookup } from "@connectrpc/connect/protocol";
 import type { Logger } from "pino";
+import type { MessageInit } from "../../encoding/compile.js";
 import { collect, type Collected } from "../body.js";
 import { toConnectError } from "../boundary.js";
 import { jsonOptions } from "../json.js";
@@ -47,8 +48,7 @@ export class UnaryCall {
     const answer: Answer = { exchange, context, gzip: plan.gzip };
     let body: Uint8Array;
     try {
-      const message = create(this.method.output, await this.implementation(request, context));
-      body = this.encode(format, message);
+      body = this.encode(format, await this.implementation(request, context));
     } catch (thrown) {
       const error = this.translate(thrown, context);
       context.end(error);
@@ -58,12 +58,13 @@ export class UnaryCall {
     return format.succeed(answer, body);
   }
 
-  private encode(format: PlainFormat, message: Message): Uint8Array {
+  private encode(format: PlainFormat, init: MessageInit): Uint8Array {
+    const { output } = this.method;
     try {
-      return format.encode(this.method.output, message);
+      return format.encode(output, init);
     } catch {
       // Fails as well, in the router's words.
-      return this.messages.getO(format.binary).serialize(message);
+      return this.messages.getO(format.binary).serialize(create(output, init));
     }
   }
 
