@@ -7,14 +7,15 @@
 import { create, type DescEnum, type DescField, type DescMessage, ScalarType, toJsonString } from "@bufbuild/protobuf";
 import { Edition, FeatureSet_FieldPresence } from "@bufbuild/protobuf/wkt";
 import { base64Encode } from "@bufbuild/protobuf/wire";
+import type { Ascii, Body } from "./ascii.js";
 import { Code, compileOnce, type MessageInit, read, Unusual } from "./compile.js";
 
-export function encodeJson(desc: DescMessage, init: MessageInit): Uint8Array {
+export function encodeJson(desc: DescMessage, init: MessageInit): Body {
   try {
     isAscii = true;
     const json = writerOf(desc)(init);
-    // Nearly all texts are ASCII, whose bytes are copied as they are.
-    return Buffer.from(json, isAscii ? "latin1" : "utf8");
+    // Every text that is not has been seen while it was written.
+    return isAscii ? (json as Ascii) : Buffer.from(json);
   } catch (error) {
     if (!(error instanceof Unusual)) throw error;
     return Buffer.from(toJsonString(desc, create(desc, init), { useProtoFieldName: true, alwaysEmitImplicit: true }));

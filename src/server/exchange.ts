@@ -4,6 +4,7 @@ import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerResponse } from "n
 import type { Http2ServerResponse } from "node:http2";
 import type { Readable, Writable } from "node:stream";
 import type { ClientCertificate } from "../core/access.js";
+import type { Body } from "../encoding/ascii.js";
 
 export interface Exchange {
   readonly httpVersion: 1 | 2;
@@ -31,7 +32,7 @@ export interface Exchange {
   /** Adds a header to whatever is answered. */
   addHeader(name: string, value: string): void;
   /** The whole answer at once. A client that has gone gets nothing. */
-  send(status: number, headers: OutgoingHttpHeaders, body: Uint8Array): void;
+  send(status: number, headers: OutgoingHttpHeaders, body: Body): void;
   /** Sends the head and gives what the body is to be written to. */
   open(status: number, headers: OutgoingHttpHeaders): Writable;
   /** Breaks off, so that the client sees that the answer is not complete; says so in a plain text where none has begun. */

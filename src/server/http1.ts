@@ -4,6 +4,7 @@ import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders, ServerR
 import type { Readable, Writable } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import type { ClientCertificate } from "../core/access.js";
+import { type Ascii, type Body, sizeOf } from "../encoding/ascii.js";
 import { type Exchange, ignore, INTERNAL_ERROR, TEXT } from "./exchange.js";
 import { certificateOf } from "./tls.js";
 
@@ -77,11 +78,26 @@ export class Http1Exchange implements Exchange {
     this.response.setHeader(name, value);
   }
 
-  send(status: number, headers: OutgoingHttpHeaders, body: Uint8Array): void {
+  send(status: number, headers: OutgoingHttpHeaders, body: Body): void {
     if (this.isGone) return;
     this.discardUnread();
-    this.response.writeHead(status, { ...headers, "content-length": body.byteLength });
-    this.response.end(body);
+    this.response.writeHead(status, { ...headers, "content-length": sizeOf(body) });
+    if (typeof body === "string") this.endWith(body);
+    else this.response.end(body);
+  }
+
+  /**
+   * Head and text in one write of one string. Node's `end` with a body makes a list of writes, which costs more than all
+   * the encoding. Over TLS a further write would be a further record, and behind another answer there is no socket yet.
+   */
+  private endWith(text: Ascii): void {
+    const { response } = this;
+    const { socket } = response;
+    if (!socket || this.encrypted) return void response.end(text, "latin1");
+    socket.cork();
+    response.write(text, "latin1");
+    socket.uncork();
+    response.end();
   }
 
   open(status: number, headers: OutgoingHttpHeaders): Writable {

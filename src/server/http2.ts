@@ -10,6 +10,7 @@ import {
 import type { Readable, Writable } from "node:stream";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { ClientCertificate } from "../core/access.js";
+import { type Body, sizeOf } from "../encoding/ascii.js";
 import { type Exchange, ignore, INTERNAL_ERROR, TEXT } from "./exchange.js";
 import { certificateOf } from "./tls.js";
 
@@ -78,11 +79,11 @@ export class Http2Exchange implements Exchange {
     this.added = { ...this.added, [name]: value };
   }
 
-  send(status: number, headers: OutgoingHttpHeaders, body: Uint8Array): void {
+  send(status: number, headers: OutgoingHttpHeaders, body: Body): void {
     if (this.isGone) return;
-    this.respond(status, headers, body.byteLength === 0 ? { endStream: true } : undefined);
+    this.respond(status, headers, sizeOf(body) === 0 ? { endStream: true } : undefined);
     // Answers to HEAD, and those without a body by their status, have ended with their head.
-    if (!this.stream.writableEnded) this.stream.end(body);
+    if (!this.stream.writableEnded) this.stream.end(body, "latin1");
   }
 
   /** The whole answer at once, followed by trailers. */

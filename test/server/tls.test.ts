@@ -54,6 +54,7 @@ const OVER_TLS: readonly (readonly [string, Connecting])[] = [
   ["gRPC-Web over HTTP/1.1", (baseUrl, nodeOptions) => createGrpcWebTransport({ baseUrl, httpVersion: "1.1", nodeOptions })],
   ["gRPC-Web over HTTP/2", (baseUrl, nodeOptions) => createGrpcWebTransport({ baseUrl, httpVersion: "2", nodeOptions })],
   ["Connect over HTTP/1.1", (baseUrl, nodeOptions) => createConnectTransport({ baseUrl, httpVersion: "1.1", nodeOptions })],
+  ["Connect JSON over HTTP/1.1", (baseUrl, nodeOptions) => createConnectTransport({ baseUrl, httpVersion: "1.1", useBinaryFormat: false, nodeOptions })],
   ["Connect over HTTP/2", (baseUrl, nodeOptions) => createConnectTransport({ baseUrl, httpVersion: "2", nodeOptions })],
 ];
 

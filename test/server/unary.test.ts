@@ -1,5 +1,6 @@
 /** Unary calls in what the fuzz of both ways leaves out: time, clients that leave, and bodies that are no messages. */
 
+import { once } from "node:events";
 import { connect as connectHttp2, constants } from "node:http2";
 import { connect as connectTcp } from "node:net";
 import { gzipSync } from "node:zlib";
@@ -8,7 +9,7 @@ import { Code, ConnectError, createClient, type HandlerContext } from "@connectr
 import { describe, expect, it } from "vitest";
 import { JobService, QueryJobResponseSchema } from "../../gen/kuscia/proto/api/v1alpha1/kusciaapi/job_pb.js";
 import type { Surface } from "../../src/surface.js";
-import { faultsOf, frontDefaults, http2Request, postJson, rawPost, TRANSPORTS, useFronts } from "../front.js";
+import { faultsOf, frontDefaults, http2Request, postJson, rawPost, sendRaw, TRANSPORTS, useFronts } from "../front.js";
 
 const SERVICE = "/kuscia.proto.api.v1alpha1.kusciaapi.JobService";
 const RPC = `${SERVICE}/QueryJob`;
@@ -159,6 +160,54 @@ describe("the way without the router", () => {
     const { url } = await start({ surfaces: [surface((context) => contexts.push(context))] });
     await postJson(url + RPC, {});
     expect(contexts.map(isRouters)).toEqual([!frontDefaults.fastPaths]);
+  });
+});
+
+describe("answers over one connection of HTTP/1.1", () => {
+  /** Answers with `message`, once `hold` has resolved. */
+  const answering = (message: string, hold: (jobId: string) => Promise<unknown> = async () => undefined): Surface => ({
+    name: "test",
+    routes: [],
+    register(router) {
+      router.rpc(JobService.method.queryJob, async ({ jobId }) => {
+        await hold(jobId);
+        return { status: { message }, data: { jobId } };
+      });
+    },
+  });
+  const ask = (jobId: string, headers?: Record<string, string>): string => rawPost(RPC, JSON.stringify({ job_id: jobId }), headers);
+  const bodiesOf = (received: string): unknown[] =>
+    received
+      .split(/HTTP\/1\.1 200 OK\r\n/)
+      .slice(1)
+      .map((answer) => JSON.parse(answer.slice(answer.indexOf("\r\n\r\n"))) as unknown);
+
+  it.each(["short", "l".repeat(100_000), "l\u00f6ng".repeat(20_000)])("come in the order of the requests, however they are done", async (message) => {
+    let begun: () => void = () => undefined;
+    const lastBegun = new Promise<void>((resolve) => (begun = resolve));
+    // The first waits for the last to begin, so the others are done before it.
+    const hold = async (jobId: string): Promise<void> => {
+      if (jobId === "last") begun();
+      if (jobId === "first") await lastBegun;
+    };
+    const { port } = await start({ surfaces: [answering(message, hold)] });
+    const received = await sendRaw(port, ask("first") + ask("second") + ask("last", { connection: "close" }));
+    const said = { code: 0, message: Buffer.from(message).toString("latin1") };
+    expect(bodiesOf(received)).toMatchObject(["first", "second", "last"].map((jobId) => ({ status: said, data: { job_id: jobId } })));
+  });
+
+  it("come whole to a client that reads late", async () => {
+    const message = "m".repeat(20_000_000);
+    const { port } = await start({ surfaces: [answering(message)] });
+    const socket = connectTcp(port, "127.0.0.1");
+    socket.pause();
+    // The answer that has begun fills what lies between both ends; the next has to wait behind it.
+    socket.write(ask("first") + ask("last", { connection: "close" }));
+    await once(socket, "readable");
+    const chunks: Buffer[] = [];
+    for await (const chunk of socket) chunks.push(chunk as Buffer);
+    const said = { status: { message } };
+    expect(bodiesOf(Buffer.concat(chunks).toString("latin1"))).toMatchObject([said, said]);
   });
 });
 

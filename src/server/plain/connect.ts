@@ -8,6 +8,7 @@ import {
   trailerMux,
 } from "@connectrpc/connect/protocol-connect";
 import { compressionGzip } from "@connectrpc/connect-node";
+import { bytesOf, sizeOf } from "../../encoding/ascii.js";
 import { encodeBinary } from "../../encoding/binary.js";
 import { encodeJson } from "../../encoding/json.js";
 import { MAX_TIMEOUT_MS } from "../guard.js";
@@ -38,8 +39,9 @@ function connect(contentType: string, binary: boolean): PlainFormat {
 
     succeed(answer, body) {
       const { header: changed, trailer } = answer.context.changed;
-      if (changed || trailer || (answer.gzip && body.byteLength >= COMPRESS_MIN_BYTES)) return send(answer, 200, body);
-      return answer.exchange.send(200, { "content-type": contentType, "content-length": body.byteLength }, body);
+      const size = sizeOf(body);
+      if (changed || trailer || (answer.gzip && size >= COMPRESS_MIN_BYTES)) return send(answer, 200, bytesOf(body));
+      return answer.exchange.send(200, { "content-type": contentType, "content-length": size }, body);
     },
 
     fail(answer, error: ConnectError) {

@@ -3,6 +3,7 @@
 import type { OutgoingHttpHeaders } from "node:http";
 import type { DescMessage } from "@bufbuild/protobuf";
 import type { ConnectError } from "@connectrpc/connect";
+import type { Body } from "../../encoding/ascii.js";
 import type { MessageInit } from "../../encoding/compile.js";
 import type { Exchange } from "../exchange.js";
 
@@ -13,7 +14,7 @@ export interface PlainFormat {
   /** Protobuf's binary format; else its JSON. */
   readonly binary: boolean;
   /** The body of an answer. Throws where the message cannot be written. */
-  encode(desc: DescMessage, init: MessageInit): Uint8Array;
+  encode(desc: DescMessage, init: MessageInit): Body;
   readonly timeoutHeader: string;
   /** Undefined where the value breaks the protocol's rules. */
   timeoutMs(value: string): number | undefined;
@@ -24,7 +25,7 @@ export interface PlainFormat {
   readonly trailer: HeaderInit;
   /** The message's bytes; undefined where the body is not one plain message. */
   payloadOf(body: Uint8Array): Uint8Array | undefined;
-  succeed(answer: Answer, body: Uint8Array): void | Promise<void>;
+  succeed(answer: Answer, body: Body): void | Promise<void>;
   fail(answer: Answer, error: ConnectError): void | Promise<void>;
 }
 

@@ -2,6 +2,7 @@
 
 import { parseTimeout, setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import { compressionGzip } from "@connectrpc/connect-node";
+import { bytesOf } from "../../encoding/ascii.js";
 import { encodeBinary } from "../../encoding/binary.js";
 import { MAX_TIMEOUT_MS } from "../guard.js";
 import { Http2Exchange } from "../http2.js";
@@ -36,7 +37,8 @@ export const grpc: PlainFormat = {
 
   encode: (desc, init) => prefix(encodeBinary(desc, init, PREFIX_BYTES), 0),
 
-  succeed(answer, body) {
+  succeed(answer, given) {
+    const body = bytesOf(given);
     const compressed = answer.gzip && body.byteLength >= PREFIX_BYTES + COMPRESS_MIN_BYTES;
     return compressed ? sendCompressed(answer, body) : send(answer, body);
   },

@@ -10,6 +10,7 @@ import { create, type DescMessage, type DescMethodUnary } from "@bufbuild/protob
 import type { ConnectError, MethodImpl } from "@connectrpc/connect";
 import { createMethodSerializationLookup, type MethodSerializationLookup } from "@connectrpc/connect/protocol";
 import type { Logger } from "pino";
+import type { Body } from "../../encoding/ascii.js";
 import type { MessageInit } from "../../encoding/compile.js";
 import { collect, type Collected } from "../body.js";
 import { toConnectError } from "../boundary.js";
@@ -46,7 +47,7 @@ export class UnaryCall {
     if (request === undefined) return fallBack(read);
     const context = new CallContext(this.method, plan, call, this.options.shutdownSignal);
     const answer: Answer = { exchange, context, gzip: plan.gzip };
-    let body: Uint8Array;
+    let body: Body;
     try {
       body = this.encode(format, await this.implementation(request, context));
     } catch (thrown) {
@@ -58,7 +59,7 @@ export class UnaryCall {
     return format.succeed(answer, body);
   }
 
-  private encode(format: PlainFormat, init: MessageInit): Uint8Array {
+  private encode(format: PlainFormat, init: MessageInit): Body {
     const { output } = this.method;
     try {
       return format.encode(output, init);
