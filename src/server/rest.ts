@@ -2,6 +2,7 @@
 
 import type { Readable, Writable } from "node:stream";
 import type { Actor } from "../core/job.js";
+import { bodyOf, sizeOf } from "../encoding/ascii.js";
 import type { RestRequest, RestResponse, RestRoute, Surface } from "../surface.js";
 import { collect, join } from "./body.js";
 import type { BodyShare } from "./body-room.js";
@@ -125,8 +126,8 @@ export class RouteRequest implements RestRequest {
 /** Writes the answer. A stream is ended as soon as the lifetime is over, even where its next chunk never comes. */
 export async function sendRest(answer: RestResponse, exchange: Exchange, lifetime: Lifetime): Promise<void> {
   if (typeof answer.body === "string" || answer.body instanceof Uint8Array) {
-    const bytes = typeof answer.body === "string" ? Buffer.from(answer.body) : answer.body;
-    return exchange.send(answer.status, { ...answer.headers, "content-length": bytes.byteLength }, bytes);
+    const body = typeof answer.body === "string" ? bodyOf(answer.body) : answer.body;
+    return exchange.send(answer.status, { ...answer.headers, "content-length": sizeOf(body) }, body);
   }
   const { signal } = lifetime;
   const response = exchange.open(answer.status, answer.headers);
