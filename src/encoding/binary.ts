@@ -11,7 +11,7 @@ import { create, type DescField, type DescMessage, type Message, ScalarType, toB
 import { Edition, FeatureSet_FieldPresence } from "@bufbuild/protobuf/wkt";
 import { WireType } from "@bufbuild/protobuf/wire";
 import { BackwardWriter } from "./backward-writer.js";
-import { Code, compileOnce, type MessageInit, read, Unusual } from "./compile.js";
+import { Code, compileOnce, isWrapped, type MessageInit, read, Unusual } from "./compile.js";
 
 /** The message, behind `headroom` bytes for the caller to fill. */
 export function encodeBinary(desc: DescMessage, init: MessageInit, headroom = 0): Buffer {
@@ -58,8 +58,7 @@ function isPlain(desc: DescMessage): boolean {
 
 function isPlainField(field: DescField): boolean {
   if (field.scalar !== undefined && !SCALARS.has(field.scalar)) return false;
-  // Generated messages hold wrapped scalars and structs in a form of their own.
-  return !/^google\.protobuf\.(\w+Value|Struct)$/.test(field.message?.typeName ?? "");
+  return !field.message || !isWrapped(field.message);
 }
 
 /** Writes a field of the message where it is set. */

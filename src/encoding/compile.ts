@@ -80,6 +80,11 @@ export class Code {
   }
 }
 
+/** Scalars that are wrapped, and structs: fields hold them in a form of their own. */
+export function isWrapped({ typeName }: DescMessage): boolean {
+  return /^google\.protobuf\.(\w+Value|Struct)$/.test(typeName);
+}
+
 /** The code that reads a field of `m`. */
 export function read(localName: string): string {
   return `m[${JSON.stringify(localName)}]`;

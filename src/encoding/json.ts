@@ -1,14 +1,15 @@
 /**
  * Messages to protobuf's JSON, character for character as protobuf-es and `JSON.stringify` write them with the names of
- * the proto files and with defaults, and several times as fast. The well-known types, and values that do not fit their
- * field, are left to protobuf-es.
+ * the proto files and with defaults, and several times as fast. The well-known types are written by protobuf-es, one by
+ * one where they are messages; what has a form of its own in a field, and values that do not fit theirs, are left to it as
+ * a whole.
  */
 
 import { create, type DescEnum, type DescField, type DescMessage, ScalarType, toJsonString } from "@bufbuild/protobuf";
 import { Edition, FeatureSet_FieldPresence } from "@bufbuild/protobuf/wkt";
 import { base64Encode } from "@bufbuild/protobuf/wire";
 import type { Ascii, Body } from "./ascii.js";
-import { Code, compileOnce, type MessageInit, read, Unusual } from "./compile.js";
+import { Code, compileOnce, isWrapped, type MessageInit, read, Unusual } from "./compile.js";
 
 export function encodeJson(desc: DescMessage, init: MessageInit): Body {
   try {
@@ -18,9 +19,11 @@ export function encodeJson(desc: DescMessage, init: MessageInit): Body {
     return isAscii ? (json as Ascii) : Buffer.from(json);
   } catch (error) {
     if (!(error instanceof Unusual)) throw error;
-    return Buffer.from(toJsonString(desc, create(desc, init), { useProtoFieldName: true, alwaysEmitImplicit: true }));
+    return Buffer.from(toJsonString(desc, create(desc, init), OPTIONS));
   }
 }
+
+const OPTIONS = { useProtoFieldName: true, alwaysEmitImplicit: true } as const;
 
 /** Whether what is written is; one for all, since encoding never waits. */
 let isAscii = true;
@@ -31,7 +34,11 @@ type Write = (init: MessageInit) => string;
 const writerOf = compileOnce((desc: DescMessage) => new Code("m", writeMessage).compile(desc) as Write);
 
 function writeMessage(desc: DescMessage, code: Code): string {
-  if (desc.file.edition !== Edition.EDITION_PROTO3 || desc.typeName.startsWith("google.protobuf.")) return code.unusual;
+  if (isWrapped(desc) || desc.file.edition !== Edition.EDITION_PROTO3) return code.unusual;
+  if (desc.typeName.startsWith("google.protobuf.")) {
+    const whole = (init: MessageInit): string => checked(toJsonString(desc, create(desc, init), OPTIONS));
+    return `return ${code.valueOf(whole)}(m);`;
+  }
   const parts = ['let s = "{", e;'];
   /** Whether some field before is always written. */
   let follows = false;
@@ -167,8 +174,13 @@ function text(value: unknown): string {
 }
 
 function escaped(value: string): string {
-  if (NOT_ASCII.test(value)) isAscii = false;
-  return JSON.stringify(value);
+  return checked(JSON.stringify(value));
+}
+
+/** Notes what is not ASCII. */
+function checked(json: string): string {
+  if (NOT_ASCII.test(json)) isAscii = false;
+  return json;
 }
 
 function number(value: unknown): string {

@@ -8,6 +8,7 @@ import { Health } from "../../gen/health/v1/health_pb.js";
 import { StatusSchema } from "../../gen/kuscia/proto/api/v1alpha1/common_pb.js";
 import { AppImageService } from "../../gen/kuscia/proto/api/v1alpha1/kusciaapi/appimage_pb.js";
 import { JobService, QueryJobRequestSchema, QueryJobResponseDataSchema, QueryJobResponseSchema, StopJobRequestSchema } from "../../gen/kuscia/proto/api/v1alpha1/kusciaapi/job_pb.js";
+import { JobsService } from "../../gen/muster/v1/jobs_pb.js";
 import { LogsService } from "../../gen/muster/v1/logs_pb.js";
 import { encodeBinary } from "../../src/encoding/binary.js";
 import { encodeJson } from "../../src/encoding/json.js";
@@ -35,7 +36,7 @@ function expectSame(desc: DescMessage, init: MessageInit): void {
   expect(outcome(() => encodeJson(desc, init))).toBe(outcome(() => toJsonString(desc, create(desc, init), json)));
 }
 
-const ofOurCalls = typesOf(JobService, AppImageService, LogsService, Health).map((desc) => [desc.typeName, desc] as const);
+const ofOurCalls = typesOf(JobService, AppImageService, JobsService, LogsService, Health).map((desc) => [desc.typeName, desc] as const);
 
 it.each(ofOurCalls)("%s is written as protobuf-es writes it", (_name, desc) => {
   fc.assert(

@@ -18,6 +18,11 @@ const uint32 = fc.oneof(fc.nat(), fc.constantFrom(0, 127, 128, 16383, 16384, 429
 const int64 = fc.oneof(fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }), fc.constantFrom(0n, -1n, 2n ** 53n, 2n ** 53n - 1n));
 const uint64 = fc.oneof(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), fc.constantFrom(0n, 127n, 128n, 2n ** 63n));
 
+const time = fc.record({
+  seconds: fc.bigInt({ min: -62_135_596_800n, max: 253_402_300_799n }),
+  nanos: fc.oneof(fc.constantFrom(0, 1_000_000, 120_000, 999_999_999), fc.nat(999_999_999)),
+});
+
 const SCALARS: Readonly<Record<ScalarType, fc.Arbitrary<unknown>>> = {
   [ScalarType.STRING]: text,
   [ScalarType.BYTES]: fc.uint8Array({ maxLength: 40 }),
@@ -94,6 +99,8 @@ function valueOf(field: DescField, depth: number, maker: fc.Arbitrary<Maker>): f
   // Generated messages hold these in a form of their own.
   if (message?.typeName === "google.protobuf.StringValue") return text;
   if (message?.typeName === "google.protobuf.Struct") return fc.dictionary(text, fc.jsonValue(), { maxKeys: 3 });
+  // Most numbers are no time, and JSON refuses those.
+  if (message?.typeName === "google.protobuf.Timestamp") return fc.oneof({ weight: 50, arbitrary: time }, initOf(message, 0, maker));
   if (message) return depth > 0 ? fc.constant(null).chain(() => initOf(message, depth - 1, maker)) : maker.map((by) => by(message, {}, undefined));
   if (field.enum) return fc.oneof(fc.constantFrom(...field.enum.values.map((each) => each.number)), fc.constant(77));
   return SCALARS[field.scalar ?? ScalarType.STRING];

@@ -4,7 +4,6 @@
  */
 
 import {
-  create,
   type DescMessage,
   type DescMethodUnary,
   getOption,
@@ -20,6 +19,7 @@ import { invalid } from "../../core/error.js";
 import type { Actor, Instant } from "../../core/job.js";
 import type { Jobs } from "../../jobs.js";
 import type { Logs } from "../../logs.js";
+import type { MessageInit } from "../../encoding/compile.js";
 import { checkText } from "../../text.js";
 import { eventQueryFromRequest, jobQueryFromRequest } from "./job-query.js";
 import { wireFromEvent, wireFromJob, wireFromRecord } from "./job-translate.js";
@@ -30,7 +30,7 @@ export interface MusterCall {
   /** Null where the call has no REST path. */
   readonly path: string | null;
   /** Throws JobError. */
-  answer(request: Message, actor: Actor): Promise<Message>;
+  answer(request: Message, actor: Actor): Promise<MessageInit>;
 }
 
 export interface MusterDependencies {
@@ -77,7 +77,7 @@ function call<I extends DescMessage, O extends DescMessage>(
     async answer(request, actor) {
       checkText(method.input, request);
       // The router and the REST decoder make requests by the descriptor of this very method.
-      return create(method.output, await handle(request as MessageShape<I>, actor));
+      return handle(request as MessageShape<I>, actor);
     },
   };
 }

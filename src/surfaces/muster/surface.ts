@@ -1,8 +1,9 @@
 /** Muster's own API: what no published job API offers. Finding and reading jobs, their history, and the logs of attempts. */
 
-import { type DescMethodUnary, toJson } from "@bufbuild/protobuf";
+import type { DescMethodUnary } from "@bufbuild/protobuf";
 import type { MethodImpl } from "@connectrpc/connect";
 import type { Logger } from "pino";
+import { encodeJson } from "../../encoding/json.js";
 import { actorOf, type RestRoute, type Surface } from "../../surface.js";
 import { type MusterCall, musterCalls, type MusterDependencies } from "./calls.js";
 import { errorResponse } from "./errors.js";
@@ -35,8 +36,7 @@ function routeOf(call: MusterCall, path: string, log: Logger): RestRoute {
     async handle({ parameters, url, actor }) {
       try {
         const answer = await call.answer(requestFromQuery(input, parameters, url.searchParams), actor);
-        const body = toJson(output, answer, { useProtoFieldName: true, alwaysEmitImplicit: true });
-        return { status: 200, headers: { "content-type": "application/json; charset=utf-8" }, body: JSON.stringify(body) };
+        return { status: 200, headers: { "content-type": "application/json; charset=utf-8" }, body: encodeJson(output, answer) };
       } catch (error) {
         return errorResponse(error, log);
       }
