@@ -17,22 +17,23 @@ export function collect(body: Readable, limit: number, share: BodyShare): Promis
   return new Promise((resolve) => {
     let chunks: Uint8Array[] = [];
     let size = 0;
+    const settle = (read: Collected): void => {
+      // A stream may stay open for days, and is kept by Node for a while after its end, with all that listens to it.
+      body.off("data", onData);
+      body.off("end", onEnd);
+      chunks = [];
+      resolve(read);
+    };
     const onData = (chunk: Uint8Array): void => {
       const crowded = !share.take(chunk.byteLength);
       if (crowded) chunks = [];
       else chunks.push(chunk);
       size += chunk.byteLength;
       if (size <= limit && !crowded) return;
-      body.off("data", onData);
-      body.off("end", onEnd);
       body.pause();
-      resolve({ chunks, complete: false, crowded });
+      settle({ chunks, complete: false, crowded });
     };
-    const onEnd = (): void => {
-      resolve({ chunks, complete: true, crowded: false });
-      // A stream may stay open for days, and these listeners with it.
-      chunks = [];
-    };
+    const onEnd = (): void => settle({ chunks, complete: true, crowded: false });
     body.on("data", onData);
     body.on("end", onEnd);
   });

@@ -27,8 +27,8 @@ export class Http2Exchange implements Exchange {
   ) {
     // A client that goes away makes it fail at any time.
     stream.on("error", ignore);
-    stream.on("close", () => {
-      for (const listener of this.closeListeners) listener();
+    stream.once("close", () => {
+      for (const listener of this.closeListeners.splice(0)) listener();
     });
   }
 
@@ -97,7 +97,7 @@ export class Http2Exchange implements Exchange {
   /** Sends the head of an answer; when its body has ended, `trailers` is asked. */
   openWithTrailers(headers: OutgoingHttpHeaders, trailers: () => OutgoingHttpHeaders): void {
     const { stream } = this;
-    stream.on("wantTrailers", () => stream.sendTrailers(trailers()));
+    stream.once("wantTrailers", () => stream.sendTrailers(trailers()));
     this.respond(200, headers, WITH_TRAILERS);
   }
 

@@ -15,6 +15,11 @@ export interface JobFrame {
   readonly view: JobView;
   /** Not all up to the revision has been told with it, as in a snapshot that has not ended: nothing can go on from here. */
   readonly inSnapshot: boolean;
+  /**
+   * Kept here by who encodes it. Of the frame that `of` names only: another one may have been made from it since. Not in a
+   * weak map, whose entries live until the whole heap is collected.
+   */
+  encoded?: { readonly of: JobFrame; readonly bytes: Uint8Array };
 }
 
 export function frameFromChange(change: JobChange): JobFrame {

@@ -9,8 +9,8 @@ import { JobError } from "../../core/error.js";
 import { encodeBinary } from "../../encoding/binary.js";
 import { after } from "../../service.js";
 import type { OpenStream, SharedStream, SharedStreamContext } from "../../surface.js";
-import type { Hub, JobFrame, WatchItem } from "../../watch.js";
-import { frameFromItem, termsOf } from "./watch.js";
+import type { Hub, WatchItem } from "../../watch.js";
+import { frameInit, termsOf } from "./watch.js";
 
 export function watchStream(hub: Hub): SharedStream {
   return { method: JobService.method.watchJob, open: (request, context) => openWatch(hub, request, context) };
@@ -55,14 +55,11 @@ function openWatch(hub: Hub, request: Message, { actor, signal, wake }: SharedSt
   };
 }
 
-const bytesSoFar = new WeakMap<JobFrame, Uint8Array>();
-
 function bytesOf(item: WatchItem): Uint8Array {
   if (item.kind === "Heartbeat" || item.kind === "Error") return encode(item);
-  const known = bytesSoFar.get(item);
-  if (known) return known;
+  if (item.encoded?.of === item) return item.encoded.bytes;
   const bytes = encode(item);
-  bytesSoFar.set(item, bytes);
+  item.encoded = { of: item, bytes };
   return bytes;
 }
 
@@ -70,7 +67,7 @@ const PREFIX_BYTES = 5;
 
 /** A flag (0: not compressed), the length as 32 bits, the message. */
 function encode(item: WatchItem): Uint8Array {
-  const bytes = encodeBinary(WatchJobEventResponseSchema, frameFromItem(item), PREFIX_BYTES);
+  const bytes = encodeBinary(WatchJobEventResponseSchema, frameInit(item), PREFIX_BYTES);
   bytes[0] = 0;
   bytes.writeUInt32BE(bytes.length - PREFIX_BYTES, 1);
   return bytes;

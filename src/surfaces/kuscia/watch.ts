@@ -3,7 +3,7 @@
  * a message and as the line that REST sends.
  */
 
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import {
   EventType,
   type WatchJobEventResponse,
@@ -126,20 +126,23 @@ export function watchFrames(
 const framesSoFar = new WeakMap<JobFrame, WatchJobEventResponse>();
 
 export function frameFromItem(item: WatchItem): WatchJobEventResponse {
-  const { kind, revision } = item;
-  if (kind === "Heartbeat") return create(WatchJobEventResponseSchema, { type: EventType.HEARTBEAT, revision });
-  if (kind === "Error") {
-    const object = { status: { errMsg: item.message } };
-    return create(WatchJobEventResponseSchema, { type: EventType.ERROR, object, revision });
-  }
+  if (item.kind === "Heartbeat" || item.kind === "Error") return create(WatchJobEventResponseSchema, frameInit(item));
   const known = framesSoFar.get(item);
   if (known) return known;
-  const frame = create(WatchJobEventResponseSchema, {
+  const frame = create(WatchJobEventResponseSchema, frameInit(item));
+  framesSoFar.set(item, frame);
+  return frame;
+}
+
+/** What a frame is made of, for who encodes it at once. */
+export function frameInit(item: WatchItem): MessageInitShape<typeof WatchJobEventResponseSchema> {
+  const { kind, revision } = item;
+  if (kind === "Heartbeat") return { type: EventType.HEARTBEAT, revision };
+  if (kind === "Error") return { type: EventType.ERROR, object: { status: { errMsg: item.message } }, revision };
+  return {
     type: FRAME_TYPES[item.kind],
     object: jobStatusFromView(item.view),
     ...(item.inSnapshot ? { snapshotRevision: revision } : { revision }),
     coalescedFrom: item.from,
-  });
-  framesSoFar.set(item, frame);
-  return frame;
+  };
 }
