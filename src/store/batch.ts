@@ -238,7 +238,7 @@ export class Writer {
     }
     for (const entry of entries) {
       const saved = usable(entry) && (won.has(entry.draft.job.uid) || !(entry.draft.changed || entry.kept));
-      if (!saved) this.#kept.forget(entry.draft.job.uid);
+      if (!saved || entry.draft.deleted) this.#kept.forget(entry.draft.job.uid);
       for (const { write, outcome, final } of entry.told) {
         if (saved || final) write.settle(outcome);
         else if (write.rounds >= MAX_ROUNDS) {

@@ -6,7 +6,7 @@
 import type { Loaded, ResolvedImage } from "./slices.js";
 
 /** The image that was read longest ago goes first. */
-const MOST_IMAGES = 256;
+const MOST_IMAGES = 64;
 
 export class KeptImages {
   readonly #images = new Map<string, ResolvedImage>();
