@@ -44,35 +44,46 @@ export interface Verdict {
 }
 
 const SNAPSHOT_PATIENCE_MS = 30_000;
-const EVENT = { type: 1, revision: 1000, from: 1001 } as const;
+const EVENT = { type: 1, revision: 1000, from: 1001, toldEarly: 1002 } as const;
 const TYPE = { error: 3, heartbeat: 4 } as const;
 const GRPC_HEADERS = { "content-type": "application/grpc", te: "trailers", "user-agent": "muster-bench" };
 
-/** What is kept of each frame while recording. */
+/** Frames whose records are made room for at a time. */
+const ROOM = 1024;
+
+/**
+ * What is kept of each frame while recording: `from`, `revision`, and when it came. Outside the heap, since millions of
+ * numbers in it stop this process for as long as they take to be marked, and that would be measured as the server's delay.
+ */
 class Recording {
-  readonly #from: number[] = [];
-  readonly #revision: number[] = [];
-  readonly #at: number[] = [];
+  readonly #rooms: Float64Array[] = [];
+  #frames = 0;
 
   add(from: number, revision: number): void {
-    this.#from.push(from);
-    this.#revision.push(revision);
-    this.#at.push(performance.now());
+    const at = (this.#frames % ROOM) * 3;
+    if (at === 0) this.#rooms.push(new Float64Array(ROOM * 3));
+    this.#rooms.at(-1)?.set([from, revision, performance.now()], at);
+    this.#frames += 1;
+  }
+
+  *#all(): Generator<{ from: number; revision: number; at: number }> {
+    for (let i = 0; i < this.#frames; i += 1) {
+      const [from = 0, revision = 0, at = Number.NaN] = this.#rooms[Math.floor(i / ROOM)]?.subarray((i % ROOM) * 3) ?? [];
+      yield { from, revision, at: performance.timeOrigin + at };
+    }
   }
 
   /** Each event's wait at this watcher, told to `heard`; returns how many were not heard of. */
   check(events: ReadonlyMap<number, Committed>, eventsOf: ReadonlyMap<string, readonly Committed[]>, heard: (ms: number) => void): { lost: number; merged: number } {
     const missing = new Set(events.keys());
     let merged = 0;
-    this.#revision.forEach((revision, i) => {
-      const from = this.#from[i] ?? revision;
-      const at = performance.timeOrigin + (this.#at[i] ?? Number.NaN);
+    for (const { from, revision, at } of this.#all()) {
       const last = events.get(revision);
-      if (!last) return;
+      if (!last) continue;
       const told = from === revision ? [last] : (eventsOf.get(last.jobId) ?? []).filter((e) => e.revision >= from && e.revision <= revision);
       if (told.length > 1) merged += 1;
       for (const event of told) if (missing.delete(event.revision)) heard(at - event.at);
-    });
+    }
     return { lost: missing.size, merged };
   }
 }
@@ -115,7 +126,7 @@ class Watcher {
     let from = 0;
     while (fields.next()) {
       if (fields.number === EVENT.type) type = fields.value;
-      else if (fields.number === EVENT.revision) revision = fields.value;
+      else if (fields.number === EVENT.revision || fields.number === EVENT.toldEarly) revision = fields.value;
       else if (fields.number === EVENT.from) from = fields.value;
     }
     if (type === TYPE.heartbeat) return this.#open();
