@@ -194,7 +194,8 @@ export class Fold {
     } catch (error) {
       if (error instanceof NeedsWholeJob) entry.needsWhole = true;
       else if (!isRefusal(error)) entry.broken = true;
-      entry.told.push({ write, outcome: { error }, final: entry.broken });
+      // On a kept job it is tried once more, on what is read.
+      entry.told.push({ write, outcome: { error }, final: entry.broken && !entry.kept });
     }
   }
 
