@@ -39,7 +39,10 @@ export class KeptJobs {
     if (!draft.complete || job.counts.live === 0 || draft.tasks.size > this.#mostTasks * MOST_SHARE) return;
     const tasks = [...draft.tasks.values()];
     // As it would be read: with the attempts that the next moves are about.
-    const attempts = tasks.filter((task) => task.live).flatMap((task) => draft.attemptsOf(task));
+    const attempts = [...draft.attempts.values()].filter(({ taskIndex, number }) => {
+      const task = draft.tasks.get(taskIndex);
+      return task?.live === true && task.attempt === number;
+    });
     this.#jobs.set(job.uid, { job, tasks, attempts, complete: true });
     this.#tasks += tasks.length;
     for (const uid of this.#jobs.keys()) {

@@ -53,7 +53,9 @@ export async function saveDrafts(pool: Pool, entries: readonly Saved[], now: Ins
     text: SAVE,
     values: batch.arguments(),
   });
-  const { lost: lostUids, revision: last } = rows[0]?.answer ?? { lost: [], revision: null };
+  const [row] = rows;
+  if (!row) throw new Error("save_batch gave no answer");
+  const { lost: lostUids, revision: last } = row.answer;
   const lost = new Set(lostUids);
   const written = drafts.filter(({ job }) => !lost.has(job.uid));
   return {
